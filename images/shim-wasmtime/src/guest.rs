@@ -155,7 +155,7 @@ fn exit_code(end: Result<()>) -> i32 {
     if let Some(I32Exit(code)) = error.downcast_ref() {
         return *code;
     }
-    eprintln!("containerd-shim-wasmtime: the guest failed: {error:?}");
+    eprintln!("containerd-shim-wasmtime: the guest failed: {error:#}");
     EXIT_TRAP
 }
 

@@ -151,7 +151,7 @@ impl Server {
         let guest = self.guest.clone();
         tokio::spawn(async move {
             if let Err(error) = handle(guest, store, request, outparam).await {
-                eprintln!("containerd-shim-wasmtime: the guest failed: {error:?}");
+                eprintln!("containerd-shim-wasmtime: the guest failed: {error:#}");
             }
         });
         let response = response.await.context("the guest set no response")?;
