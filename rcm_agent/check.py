@@ -1,0 +1,125 @@
+"""Asks the host's own containerd what a configuration means, before it counts.
+
+Called by `commands` to choose an edit and by `transaction` once the files are in place. The judge
+is always `containerd config dump` of the program that runs on this host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rcm_agent import errors, ports, settings
+from rcm_agent.containerd import flatten, judge, model
+from rcm_agent.distro import site
+from rcm_agent.host import files
+
+Dump = Mapping[str, Any]
+SHOWN_DIFFERENCES = 3
+"""So many differences are told; the first ones say enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One containerd program and the configuration it reads."""
+
+    host: ports.Host
+    site: site.Site
+
+    def real(self) -> Dump:
+        """Return the effective configuration of the files in place."""
+        if self.host.kernel.lstat(self.site.config) is None:
+            return self.of(model.Tree(root_path=self.site.config, root=None, imports=()), {})
+        return self._dump(self.site.config)
+
+    def of(self, tree: model.Tree, changes: ports.Files) -> Dump:
+        """Return the effective configuration that `tree` with `changes` would have."""
+        root, copies = flatten.flatten(tree, changes, settings.SCRATCH)
+        kernel = self.host.kernel
+        try:
+            files.make_directory(kernel, settings.SCRATCH, mode=0o700)
+            for path, data in copies.items():
+                old = files.read(kernel, path)
+                files.replace(kernel, path, data, expected=old, mode=0o600)
+            return self._dump(root)
+        finally:
+            for path in copies:
+                files.remove(kernel, path)
+            files.remove_directory(kernel, settings.SCRATCH)
+
+    def _dump(self, config: str) -> Dump:
+        argv = (self.site.program, "--config", config, "config", "dump")
+        done = self.host.systemd.run(argv, timeout_s=settings.DUMP_TIMEOUT_S)
+        if done.exit_code != 0:
+            words = done.stderr.decode(errors="replace").strip() or f"exit code {done.exit_code}"
+            raise errors.ConfigRefused(
+                f"containerd itself refuses the configuration: {errors.clip(words)}",
+                advice=f"run '{' '.join(argv)}' on the host and mend what it names",
+            )
+        return judge.parse(done.stdout)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An edit that the binary agreed to."""
+
+    edit: model.Edit
+    trial: Dump
+
+
+def choose(
+    check: Check,
+    *,
+    tree: model.Tree,
+    edits: Sequence[model.Edit],
+    before: Dump,
+    current: tuple[model.Runtime, ...],
+    wanted: tuple[model.Runtime, ...],
+) -> Judged:
+    """Return the first edit that changes our runtimes and nothing else.
+
+    Raises:
+        ConfigRefused: no edit passes; with the first differences of the last one.
+    """
+    problems: tuple[str, ...] = ("no way to edit it is known",)
+    for edit in edits:
+        try:
+            attached = check.of(tree, edit.attached)
+            trial = check.of(tree, edit.trial)
+            final = check.of(tree, edit.final)
+        except errors.ConfigRefused as refusal:
+            problems = (refusal.cause,)
+            continue
+        problems = (
+            *_same(before, attached, current, "attached"),
+            *differences(before, trial, current=current, wanted=wanted),
+            *_same(trial, final, wanted, "final"),
+        )
+        if not problems:
+            return Judged(edit, trial)
+    shown = "; ".join(problems[:SHOWN_DIFFERENCES])
+    raise errors.ConfigRefused(
+        f"containerd's configuration cannot be changed without other effects: {errors.clip(shown)}",
+        advice="add the runtime by hand, or simplify the configuration file, then run again",
+    )
+
+
+def differences(
+    before: Dump,
+    after: Dump,
+    *,
+    current: Iterable[model.Runtime],
+    wanted: tuple[model.Runtime, ...],
+) -> tuple[str, ...]:
+    """Say what differs between two dumps that should not."""
+    keep = {r.handler for r in wanted}
+    removed = frozenset(r.handler for r in current if r.handler not in keep)
+    return judge.differences(before, after, runtimes=wanted, removed=removed)
+
+
+def _same(
+    before: Dump, after: Dump, runtimes: tuple[model.Runtime, ...], stage: str
+) -> tuple[str, ...]:
+    found = judge.differences(before, after, runtimes=runtimes, removed=frozenset())
+    return tuple(f"{stage}: {text}" for text in found)
