@@ -4,6 +4,7 @@ Old releases are Debian's packages, later ones are built from their Go module: D
 suites move, a module version does not.
 """
 
+import collections.abc
 import dataclasses
 import pathlib
 import platform
@@ -96,11 +97,11 @@ def _inputs(release: Release) -> dict[str, str | bytes]:
     }
 
 
-def _builder(release: Release):  # noqa: ANN202 -- a function of cache's own type
+def _builder(release: Release) -> collections.abc.Callable[[cache.Workshop], None]:
     def build(workshop: cache.Workshop) -> None:
         match release.source:
             case DebianPackage(suite):
-                _from_debian(workshop, release=release, suite=suite)
+                _from_debian(workshop, suite=suite)
             case GoModule():
                 _from_module(workshop, release=release)
         _check(workshop.directory, release)
@@ -108,7 +109,7 @@ def _builder(release: Release):  # noqa: ANN202 -- a function of cache's own typ
     return build
 
 
-def _from_debian(workshop: cache.Workshop, *, release: Release, suite: str) -> None:
+def _from_debian(workshop: cache.Workshop, *, suite: str) -> None:
     files = debian.unpack_package(workshop, suite=suite, package="containerd")
     for program in PROGRAMS:
         shutil.copy2(files / "usr" / "bin" / program, workshop.directory / program)
@@ -148,7 +149,7 @@ def _check_go() -> None:
 
 
 def _check(directory: pathlib.Path, release: Release) -> None:
-    argv = [directory / "containerd", "--version"]
+    argv = [str(directory / "containerd"), "--version"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     if release.version not in said:
         raise errors.BuildError(f"wanted containerd {release.version}, built {said.strip()!r}")

@@ -55,7 +55,7 @@ def default_config(version: str) -> bytes:
 
 
 def _node_tag(version: str) -> str:
-    inputs = {
+    inputs: dict[str, str | bytes] = {
         "base": _base_key(),
         "containerd": containerd.key(version),
         **cache.recipe(_RECIPE / "Dockerfile", _RECIPE / "pause.c", pathlib.Path(__file__)),
@@ -83,9 +83,11 @@ def _default_sandbox_images(program: pathlib.Path) -> tuple[str, ...]:
 
     Configurations that name none get it; nodes have no registry, so our image answers to its name.
     """
-    argv = [program, "config", "default"]
+    argv = [str(program), "config", "default"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-    return tuple(re.findall(r"""^\s*sandbox(?:_image)? = ['"]([^'"]*pause[^'"]*)['"]""", said, re.M))
+    return tuple(
+        re.findall(r"""^\s*sandbox(?:_image)? = ['"]([^'"]*pause[^'"]*)['"]""", said, re.MULTILINE)
+    )
 
 
 def _base(client: docker.DockerClient) -> str:

@@ -71,12 +71,17 @@ def prepare() -> None:
     Raises:
         MachineError: Something is missing that we may not, or cannot, add.
     """
-    missing = [need for need in NEEDS if not _there(need)]
-    if not daemon_answers() and not _there(_DOCKER):
-        missing.append(_DOCKER)
-    if missing:
-        _install(missing)
+    if lacking := missing():
+        _install(lacking)
     ensure_daemon()
+
+
+def missing() -> list[Need]:
+    """Return what the machine does not have yet."""
+    lacking = [need for need in NEEDS if not _there(need)]
+    if not daemon_answers() and not _there(_DOCKER):
+        lacking.append(_DOCKER)
+    return lacking
 
 
 def ensure_daemon() -> None:
@@ -113,7 +118,7 @@ def daemon_answers() -> bool:
 def _start_daemon() -> None:
     log = cache.log_path("dockerd")
     with progress.board.task("docker daemon"), log.open("w") as output:
-        daemon = subprocess.Popen(  # noqa: S603
+        daemon = subprocess.Popen(
             ["dockerd"],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -132,10 +137,10 @@ def _start_daemon() -> None:
         daemon.returncode = 0
 
 
-def _install(missing: list[Need]) -> None:
-    names = " ".join(need.package for need in missing)
+def _install(lacking: list[Need]) -> None:
+    names = " ".join(need.package for need in lacking)
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        wants = "; ".join(f"{need.package} for {need.purpose}" for need in missing)
+        wants = "; ".join(f"{need.package} for {need.purpose}" for need in lacking)
         raise errors.MachineError(f"please install: {wants}")
     log = cache.log_path("apt")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}

@@ -27,10 +27,10 @@ import uuid
 # offline machines cannot pull; tests.testbed.labels removes leftovers instead.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
-import docker  # noqa: E402 -- see above
-from testcontainers.core.container import DockerContainer  # noqa: E402
+import docker
+from testcontainers.core.container import DockerContainer
 
-from tests.testbed import errors, image, labels, machine, shell  # noqa: E402
+from tests.testbed import errors, image, labels, machine, shell
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 CONFIG = "/etc/containerd/config.toml"
@@ -107,7 +107,7 @@ class Node:
 
         Killing the returned process only ends the view: kill the command itself in the node.
         """
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             [*shell.command(self.name, env=env), *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -140,7 +140,7 @@ class Node:
         """Write a file, with its directories; a reader sees the old content or the new one."""
         target = shlex.quote(path)
         script = (
-            f"set -e; mkdir -p -- \"$(dirname -- {target})\"; new={target}.$$; "
+            f'set -e; mkdir -p -- "$(dirname -- {target})"; new={target}.$$; '
             f'cat > "$new"; chmod {mode:o} "$new"; mv -f -- "$new" {target}'
         )
         self.exec(["sh", "-c", script], input=data)

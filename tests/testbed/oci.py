@@ -8,11 +8,14 @@ import hashlib
 import io
 import json
 import pathlib
+import platform
 import tarfile
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
+# Go's names, which images use, of what uname says.
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 Json = dict[str, object]
 
@@ -23,7 +26,7 @@ def image(
     files: collections.abc.Mapping[str, bytes],
     entrypoint: collections.abc.Sequence[str],
     os: str = "linux",
-    arch: str = "amd64",
+    arch: str | None = None,
     env: collections.abc.Sequence[str] = (),
     aliases: collections.abc.Sequence[str] = (),
 ) -> bytes:
@@ -34,10 +37,11 @@ def image(
         files: Absolute path to content; every file is executable and root's.
         entrypoint: The command.
         os: Of the image's platform: "wasip1" or "wasi" for Wasm.
-        arch: Of the image's platform: "wasm" for Wasm.
+        arch: Of the image's platform: "wasm" for Wasm; None is this machine's.
         env: `NAME=value` lines.
         aliases: Further names of the same image.
     """
+    arch = arch or _ARCHITECTURES.get(platform.machine(), platform.machine())
     layer = _tar({name.lstrip("/"): data for name, data in files.items()}, mode=0o755)
     config = _json(
         {

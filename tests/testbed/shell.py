@@ -68,9 +68,7 @@ def run(
     return done.returncode, done.stdout, done.stderr
 
 
-def command(
-    container: str, *, env: collections.abc.Mapping[str, str] | None = None
-) -> list[str]:
+def command(container: str, *, env: collections.abc.Mapping[str, str] | None = None) -> list[str]:
     """Return the words that come before a command that runs in `container`."""
     variables = [f"--env={name}={value}" for name, value in (env or {}).items()]
     return ["docker", "exec", "--interactive", *variables, container]
