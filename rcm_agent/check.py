@@ -118,6 +118,15 @@ def differences(
     return judge.differences(before, after, runtimes=wanted, removed=removed)
 
 
+def problems(
+    dump: Dump, *, wanted: tuple[model.Runtime, ...], gone: frozenset[str]
+) -> tuple[str, ...]:
+    """Say what is missing of `wanted`, or still there of `gone`, in an effective configuration."""
+    found = judge.differences(dump, dump, runtimes=wanted, removed=frozenset())
+    lingering = gone & judge.handlers(dump)
+    return (*found, *(f"{handler} is still there" for handler in sorted(lingering)))
+
+
 def _same(
     before: Dump, after: Dump, runtimes: tuple[model.Runtime, ...], stage: str
 ) -> tuple[str, ...]:

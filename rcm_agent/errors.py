@@ -4,6 +4,7 @@
     ├── ManifestError               the Shim itself is wrong
     ├── UnsupportedHost             this host cannot be served
     ├── ConfigRefused               containerd's configuration cannot be changed safely
+    ├── ShimBroken                  the binary does not run on this host
     ├── Blocked                     a restart would end running containers
     ├── FetchError                  the artifact could not be had, or is not what was promised
     ├── HostError                   a file, systemd or containerd did not do what was asked
@@ -71,6 +72,12 @@ class FetchError(AgentError):
     """The artifact could not be had, or is not what was promised."""
 
     exit_code = 5
+
+
+class ShimBroken(AgentError):  # noqa: N818
+    """The binary does not run on this host; nothing was configured."""
+
+    exit_code = 11
 
 
 class Blocked(AgentError):  # noqa: N818

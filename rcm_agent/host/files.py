@@ -99,6 +99,18 @@ def remove(kernel: ports.Kernel, path: str) -> bool:
     return True
 
 
+def remove_expected(kernel: ports.Kernel, path: str, *, expected: bytes | None) -> bool:
+    """Remove a file that still holds `expected`; False when there was none.
+
+    Raises:
+        Conflict: it holds something else: somebody changed it.
+    """
+    if kernel.lstat(path) is None:
+        return False
+    _require(kernel, path, expected)
+    return remove(kernel, path)
+
+
 def remove_directory(kernel: ports.Kernel, path: str) -> bool:
     """Remove a directory if it is there and empty."""
     found = kernel.lstat(path)

@@ -1,0 +1,204 @@
+"""`apply` and `plan`: bring this host to what the Shims ask for, or say what that would take.
+
+Called by `cli`. The order: recover, look, fetch, probe, choose the edit, pass the gate, and only
+then touch anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rcm_agent import configure, desired, errors, fetch, gate, plan, records, session, transaction
+from rcm_agent.containerd import diff
+from rcm_agent.host import config_files
+from rcm_agent.records import Installed
+from rcm_agent.work import Work
+from rcm_api import shim as shims
+
+NOTHING = "nothing to do: this host has what the Shims ask for"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a run would do; empty `operation`: nothing."""
+
+    operation: records.Operation | None
+    found: configure.Configuration | None
+    blockers: str = ""
+    """Containers that a restart would end."""
+
+
+def apply(work: Work, wanted_shims: Sequence[shims.Shim]) -> tuple[Installed, ...]:
+    """Make the Shims so, and return what this host has then.
+
+    Raises:
+        AgentError: of every kind; what it says about the host's state is in `errors`.
+    """
+    session.recover(work)
+    wanted = _select(work, wanted_shims)
+    observed = _observe(work, wanted)
+    if _settled(work, wanted, observed):
+        work.tell.note("info", NOTHING, changed=False)
+        return work.current.shims
+    before_fetch = fetch.stored(work)
+    try:
+        found = tuple(fetch.install(work, one) for one in wanted)
+        proposal = propose(work, found, observed)
+        _pass_gate(work, proposal)
+    except (errors.AgentError, KeyboardInterrupt):
+        fetch.drop_new(work, before_fetch)
+        raise
+    carry_out(work, proposal)
+    return work.current.shims
+
+
+def preview(work: Work, wanted_shims: Sequence[shims.Shim]) -> Proposal:
+    """Return what `apply` would do, without fetching or touching anything."""
+    wanted = _select(work, wanted_shims)
+    observed = _observe(work, wanted)
+    if _settled(work, wanted, observed):
+        return Proposal(operation=None, found=None)
+    return propose(work, tuple(fetch.expect(work, one) for one in wanted), observed)
+
+
+def propose(work: Work, found: tuple[Installed, ...], observed: plan.Observed) -> Proposal:
+    """Choose the edit and the steps that bring the host to `found` beside what it has."""
+    assert observed.status is not None  # noqa: S101 - `_observe` refuses a dead CRI
+    names = {shim.name for shim in found}
+    kept = tuple(s for s in work.current.shims if s.name not in names)
+    before = configure.look(work, observed.status.runtime_version)
+    followed = tuple(_with_options(work, shim, before) for shim in found)
+    return _proposal(work, (*kept, *followed), before=before, observed=observed)
+
+
+def without(work: Work, names: frozenset[str]) -> Proposal:
+    """Choose the edit and the steps that take Shims away."""
+    observed = _observe(work, ())
+    assert observed.status is not None  # noqa: S101 - `_observe` refuses a dead CRI
+    kept = tuple(s for s in work.current.shims if s.name not in names)
+    before = configure.look(work, observed.status.runtime_version)
+    return _proposal(work, kept, before=before, observed=observed)
+
+
+def _proposal(
+    work: Work,
+    shims_after: tuple[Installed, ...],
+    *,
+    before: configure.Before,
+    observed: plan.Observed,
+) -> Proposal:
+    found = configure.choose(work, before, configure.with_shims(work.current, shims_after))
+    after = configure.generation(shims_after, before=before, found=found)
+    changes = plan.links(work.current, after, observed.links)
+    operation = plan.operation(
+        before=work.current,
+        after=after,
+        observed=observed,
+        files=found.files,
+        changes=changes,
+        prove=_to_prove(work, after, changes, observed),
+    )
+    restart = operation is not None and records.Step.RESTART in operation.steps
+    blockers = gate.names(gate.lost(work.host)) if restart else ""
+    return Proposal(operation=operation, found=found, blockers=blockers)
+
+
+def carry_out(work: Work, proposal: Proposal) -> None:
+    """Do it; what the configuration means already is only remembered."""
+    if proposal.operation is None:
+        work.tell.note("info", NOTHING, changed=False)
+        return
+    assert proposal.found is not None  # noqa: S101 - an operation comes with its files
+    for data in proposal.found.contents:
+        work.memory.save(data)
+    transaction.carry_out(work, proposal.operation)
+
+
+def explain(proposal: Proposal) -> str:
+    """Return the proposal for a person: strategy, evidence, steps, diffs."""
+    operation, found = proposal.operation, proposal.found
+    if operation is None or found is None:
+        return NOTHING + "\n"
+    restart = records.Step.RESTART in operation.steps
+    lines = [
+        f"strategy: {found.edit.strategy}",
+        *(f"  because {text}" for text in found.edit.evidence),
+        f"steps: {' → '.join(operation.steps)}",
+        f"containerd restarts: {'once' if restart else 'no'}",
+    ]
+    if proposal.blockers:
+        lines.append(f"blocked: the restart would end {proposal.blockers}")
+    lines += [f"link: {c.path} → {c.after or '(removed)'}" for c in operation.links]
+    lines += [
+        diff.unified(path, found.today.get(path), data).rstrip("\n")
+        for path, data in sorted(found.edit.final.items())
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _select(work: Work, found: Sequence[shims.Shim]) -> tuple[desired.Wanted, ...]:
+    for shim in found:
+        for text in shims.warnings(shim):
+            work.tell.note("warning", f"Shim {shim.name}: {text}")
+    wanted = desired.select(found, arch=work.host.machine.architecture())
+    desired.refuse_conflicts(work.current.shims, wanted)
+    return wanted
+
+
+def _observe(work: Work, wanted: tuple[desired.Wanted, ...]) -> plan.Observed:
+    observed = work.observe(frozenset(w.handler for w in wanted))
+    if observed.status is None:
+        raise errors.HostError(
+            f"CRI does not answer on {work.site.socket}, so nothing was touched",
+            advice=f"mend containerd first: journalctl -u {work.site.unit}",
+        )
+    return observed
+
+
+def _settled(work: Work, wanted: tuple[desired.Wanted, ...], observed: plan.Observed) -> bool:
+    digests = {s.name: s.wanted for s in work.current.shims} | {w.name: w.digest for w in wanted}
+    tree = config_files.read_tree(work.host.kernel, work.site.config)
+    return plan.settled(current=work.current, tree=tree, observed=observed, wanted=digests) and all(
+        fetch.intact(work, shim) for shim in work.current.shims
+    )
+
+
+def _with_options(work: Work, shim: Installed, before: configure.Before) -> Installed:
+    options, warnings = desired.effective_options(
+        shim.options, systemd_cgroup=before.systemd_cgroup, release=before.release
+    )
+    for text in warnings:
+        work.tell.note("warning", f"Shim {shim.name}: {text}")
+    return fetch.with_options(shim, options)
+
+
+def _to_prove(
+    work: Work,
+    after: records.Generation,
+    changes: tuple[records.LinkChange, ...],
+    observed: plan.Observed,
+) -> tuple[str, ...]:
+    """Whatever is new, changed or repaired; nothing when the person said not to."""
+    if not work.chosen.prove:
+        return ()
+    former = {s.handler: s for s in work.current.shims}
+    loaded = observed.status.handlers if observed.status else frozenset[str]()
+    moved = {c.path for c in changes}
+    return tuple(
+        shim.handler
+        for shim in after.shims
+        if former.get(shim.handler) is None
+        or former[shim.handler].runtime != shim.runtime
+        or former[shim.handler].binary != shim.binary
+        or shim.handler not in loaded
+        or shim.runtime.runtime_path in moved
+    )
+
+
+def _pass_gate(work: Work, proposal: Proposal) -> None:
+    if proposal.blockers and not work.chosen.allow_disruption:
+        raise errors.Blocked(
+            f"a restart of containerd would end running containers: {proposal.blockers}",
+            advice="stop them first, or say --disruption allow",
+        )

@@ -1,0 +1,102 @@
+"""Putting the host back on the generation before an operation, whatever step was reached.
+
+Called by `transaction` after a failure and by recovery after a kill. Level-triggered: it looks at
+what is there, not at what should have happened.
+"""
+
+from __future__ import annotations
+
+from rcm_agent import check, errors, look, plan, records, restart, settings
+from rcm_agent.containerd import propose
+from rcm_agent.distro import site
+from rcm_agent.host import config_files, files
+from rcm_agent.work import Work
+
+
+def undo(work: Work, operation: records.Operation) -> None:
+    """Put files and stable paths back, then containerd, then drop what the operation brought.
+
+    Raises:
+        AgentError: something could not be put back.
+    """
+    work.host.systemd.disarm(settings.SWITCH)
+    _files(work, operation)
+    _links(work, operation)
+    _containerd(work, operation)
+    _leftovers(work, operation)
+
+
+def _files(work: Work, operation: records.Operation) -> None:
+    foreign = False
+    for change in operation.files:
+        found = files.read(work.host.kernel, change.path)
+        sha = files.digest(found)
+        if sha in {change.attached, change.trial, change.final} - {change.before}:
+            work.put(change.path, expected=found, data=work.memory.content(change.before))
+        foreign = foreign or sha not in {
+            change.before,
+            change.attached,
+            change.trial,
+            change.final,
+        }
+    if foreign:
+        _take_ours_out(work, operation)
+    work.remove_empty(operation)
+
+
+def _take_ours_out(work: Work, operation: records.Operation) -> None:
+    """Somebody edited a file meanwhile: undo our part, keep theirs."""
+    tree = config_files.read_tree(work.host.kernel, work.site.config)
+    status = look.status(work.host)
+    version = status.runtime_version if status else operation.after.containerd
+    edits = propose.propose(
+        tree=tree,
+        release=site.release(version),
+        runtimes=work.current.runtimes,
+        owned=work.owned(operation.after.owned),
+        dump=check.Check(work.host, work.site).real(),
+    )
+    for path, data in edits[0].final.items() if edits else ():
+        work.put(path, expected=files.read(work.host.kernel, path), data=data)
+
+
+def _links(work: Work, operation: records.Operation) -> None:
+    for change in operation.links:
+        if change.before is None:
+            files.remove(work.host.kernel, change.path)
+        else:
+            files.swap_link(work.host.kernel, change.path, change.before)
+    work.remove_empty(operation)
+
+
+def _containerd(work: Work, operation: records.Operation) -> None:
+    before = work.current
+    observed = work.observe(operation.after.handlers)
+    if not plan.undo_needs_restart(operation, before, observed):
+        return
+    work.host.systemd.reset_failed(work.site.unit)
+    restart.restart(work, refuse=False)
+    status = restart.await_cri(work, network=operation.network_ready)
+    missing = before.handlers - status.handlers
+    if missing:
+        raise errors.HostError(
+            f"containerd runs again, but without the handler {', '.join(sorted(missing))}",
+            advice="run 'rcm-agent apply' with the Shim's manifest again",
+        )
+
+
+def _leftovers(work: Work, operation: records.Operation) -> None:
+    """End what the failed binaries left running, then drop them."""
+    before = frozenset(s.artifact for s in work.current.shims)
+    for shim in operation.after.shims:
+        if shim.artifact not in before:
+            end_processes(work, shim.path)
+    work.keep_artifacts(before)
+
+
+def end_processes(work: Work, path: str) -> None:
+    """End every process that runs the binary at `path`."""
+    for process in work.host.machine.processes():
+        if process.exe.removesuffix(" (deleted)") == path:
+            work.tell.note("warning", f"ended process {process.pid} of {path}")
+            work.host.machine.kill(process.pid)

@@ -1,0 +1,144 @@
+"""From a wanted Shim to a binary in the store that runs on this host.
+
+Called by `apply`. Fetching and checking bytes is `host.store`'s; trust and the probe are here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from rcm_agent import desired, errors, records, settings
+from rcm_agent.host import download, store
+from rcm_agent.work import Work
+
+UNKNOWN = "(known after the download)"
+
+
+def install(work: Work, wanted: desired.Wanted) -> records.Installed:
+    """Return the Shim with its binary in the store, fetched if need be, and probed.
+
+    Raises:
+        FetchError: the artifact could not be had, or is not what was promised.
+        ShimBroken: the binary does not run on this host.
+    """
+    have = _current(work, wanted)
+    if have is not None and intact(work, have):
+        return dataclasses.replace(have, options=wanted.options)
+    with work.tell.step("fetch", f"{wanted.name} from {shown(wanted.artifact.location)}"):
+        found = store.ensure(
+            work.host.kernel,
+            _source(wanted, pinned=have.artifact if have else None),
+            machine=_machine(work),
+            policy=policy(work.chosen),
+            progress=lambda p: work.tell.bytes(p.done, p.total),
+            trust_on_first_use=work.chosen.trust_on_first_use,
+            wait=work.host.machine.wait,
+        )
+    if wanted.artifact.sha256 is None:
+        work.tell.note("warning", f"trusted on first use: sha256 {found.digest}")
+    with work.tell.step("probe", f"{found.path} -v"):
+        version = probe(work, found.path)
+    return records.Installed(
+        name=wanted.name,
+        handler=wanted.handler,
+        wanted=wanted.digest,
+        location=shown(wanted.artifact.location),
+        artifact=found.digest,
+        binary=found.binary_sha256,
+        path=found.path,
+        options=wanted.options,
+        version=version,
+        proven="not proven: turned off" if not work.chosen.prove else "",
+    )
+
+
+def expect(work: Work, wanted: desired.Wanted) -> records.Installed:
+    """Return the Shim as `install` would, as far as that is known without a download."""
+    have = _current(work, wanted)
+    if have is not None:
+        return dataclasses.replace(have, options=wanted.options)
+    artifact = wanted.artifact.sha256 or UNKNOWN
+    return records.Installed(
+        name=wanted.name,
+        handler=wanted.handler,
+        wanted=wanted.digest,
+        location=shown(wanted.artifact.location),
+        artifact=artifact,
+        binary=UNKNOWN,
+        path=f"{settings.STORE}/sha256/{artifact}/{wanted.artifact.binary or '…'}",
+        options=wanted.options,
+    )
+
+
+def probe(work: Work, path: str) -> str:
+    """Run `<shim> -v` on the host and return the version that it tells.
+
+    Raises:
+        ShimBroken: it does not run, or ends with an error.
+    """
+    done = work.host.systemd.run((path, "-v"), timeout_s=settings.PROBE_TIMEOUT_S)
+    if done.exit_code != 0:
+        words = (done.stderr or done.stdout).decode(errors="replace").strip()
+        raise errors.ShimBroken(
+            f"'{path} -v' failed with exit code {done.exit_code}: {errors.clip(words) or 'no output'}",
+            advice="the artifact does not run on this host: check its platform and its libraries",
+        )
+    lines = done.stdout.decode(errors="replace").splitlines()
+    told = (line.partition(":") for line in lines)
+    return next((v.strip() for k, _, v in told if k.strip() == "Version"), "")[:128]
+
+
+def intact(work: Work, shim: records.Installed) -> bool:
+    """Tell whether the store still holds exactly the binary that was checked."""
+    found = store.verify(work.host.kernel, shim.artifact)
+    return found is not None and (found.path, found.binary_sha256) == (shim.path, shim.binary)
+
+
+def stored(work: Work) -> frozenset[str]:
+    """Return the artifacts in the store."""
+    return frozenset(store.list_digests(work.host.kernel))
+
+
+def drop_new(work: Work, before: frozenset[str]) -> None:
+    """Leave the store as it was: drop what this run fetched."""
+    for digest in stored(work) - before:
+        store.remove(work.host.kernel, digest)
+
+
+def with_options(
+    shim: records.Installed, options: Mapping[str, bool | int | str]
+) -> records.Installed:
+    """Return the shim with the options to write."""
+    return dataclasses.replace(shim, options=dict(options))
+
+
+def policy(chosen: settings.Settings) -> download.Policy:
+    """Return the settings as limits of a download."""
+    return download.Policy(
+        allow_private=chosen.allow_private,
+        ca_file=chosen.ca_file or None,
+        mirrors=chosen.mirrors,
+    )
+
+
+def shown(location: str) -> str:
+    """Return a URL without its query, which may hold a signature."""
+    return urlsplit(location)._replace(query="", fragment="").geturl()
+
+
+def _current(work: Work, wanted: desired.Wanted) -> records.Installed | None:
+    same = (s for s in work.current.shims if s.name == wanted.name and s.wanted == wanted.digest)
+    return next(same, None)
+
+
+def _source(wanted: desired.Wanted, *, pinned: str | None) -> store.Source:
+    artifact = wanted.artifact
+    return store.Source(
+        location=artifact.location, sha256=artifact.sha256 or pinned, binary=artifact.binary
+    )
+
+
+def _machine(work: Work) -> str:
+    return work.host.machine.architecture()

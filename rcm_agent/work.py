@@ -1,0 +1,68 @@
+"""What every command and every step works with: one host, its memory, the person's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rcm_agent import look, plan, ports, records, settings
+from rcm_agent.containerd import model
+from rcm_agent.distro import site
+from rcm_agent.host import files, memory, store
+from rcm_agent.report import Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One run of the agent on one host."""
+
+    host: ports.Host
+    site: site.Site
+    memory: memory.Memory
+    chosen: settings.Settings
+    tell: Reporter
+
+    @property
+    def current(self) -> records.Generation:
+        """The generation this host is on."""
+        return self.memory.journal.current
+
+    def observe(self, also: frozenset[str] = frozenset()) -> plan.Observed:
+        """Look at containerd and at the stable paths of our handlers and `also`."""
+        handlers = self.current.handlers | also
+        return look.observe(self.host, unit=self.site.unit, handlers=handlers)
+
+    def owned(self, found: tuple[records.OwnedFile, ...]) -> tuple[model.Owned, ...]:
+        """Return the records of our files with their contents."""
+        return tuple(
+            model.Owned(
+                path=o.path,
+                original=self.memory.content(o.original),
+                ours=self.memory.content(o.ours) or b"",
+            )
+            for o in found
+        )
+
+    def put(self, path: str, *, expected: bytes | None, data: bytes | None) -> None:
+        """Make a configuration file hold `data`; None: make it go away.
+
+        Raises:
+            Conflict: it holds neither `expected` nor `data`.
+        """
+        kernel = self.host.kernel
+        if data is not None:
+            files.make_directory(kernel, path.rpartition("/")[0])
+            files.replace(kernel, path, data, expected=expected)
+        else:
+            files.remove_expected(kernel, path, expected=expected)
+
+    def keep_artifacts(self, artifacts: frozenset[str]) -> None:
+        """Drop every other artifact from the store."""
+        for digest in store.list_digests(self.host.kernel):
+            if digest not in artifacts:
+                store.remove(self.host.kernel, digest)
+
+    def remove_empty(self, operation: records.Operation) -> None:
+        """Remove directories of ours that hold nothing any more."""
+        parents = {change.path.rpartition("/")[0] for change in operation.files}
+        for path in (*(p for p in parents if p.endswith("/rcm.d")), settings.BIN):
+            files.remove_directory(self.host.kernel, path)
