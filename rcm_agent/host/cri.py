@@ -1,0 +1,265 @@
+"""The Container Runtime Interface, as far as the agent speaks it.
+
+Called by `containerd`. Works on containerd 1.6 and later, whose CRI has had version v1 since.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from rcm_agent import errors, ports
+from rcm_agent.host.channel import Channel
+from rcm_agent.host.proto import cri_pb2 as pb
+
+RUNTIME = "runtime.v1.RuntimeService/"
+IMAGE = "runtime.v1.ImageService/"
+
+PROOF_LABEL = "runtime.spinkube.dev/proof"
+"""On every sandbox of ours, so that one that a killed agent left is known and removed."""
+
+PROOF_NAMESPACE = "rcm-proof"
+
+STALE_S = 120.0
+"""A proof takes a tenth of a second: one of this age belongs to an agent that died. A guess."""
+
+_SYSTEMD_PARENT = "/system.slice"
+"""Where a sandbox of ours goes if the handler uses systemd's cgroup driver, which needs a slice:
+without one, runc says `expected cgroupsPath to be of format "slice:prefix:name"`."""
+
+Json = Mapping[str, Any]
+
+
+def status(channel: Channel, *, timeout_s: float) -> ports.CriStatus:
+    """Ask Version and Status (verbose)."""
+    deadline = time.monotonic() + timeout_s
+    version = channel.call(
+        RUNTIME + "Version",
+        pb.VersionRequest(version="v1"),
+        pb.VersionResponse.FromString,
+        timeout_s=timeout_s,
+    )
+    answer = _status(channel, timeout_s=deadline - time.monotonic())
+    config = _config(answer)
+    conditions = {condition.type: condition.status for condition in answer.status.conditions}
+    return ports.CriStatus(
+        runtime_version=version.runtime_version,
+        runtime_ready=conditions.get("RuntimeReady", False),
+        network_ready=conditions.get("NetworkReady", False),
+        handlers=_handlers(answer, config),
+        # 1.x only: in 2.x the image moved to another plugin, which no CRI call shows.
+        sandbox_image=str(config.get("sandboxImage", "")),
+    )
+
+
+def sandboxes(channel: Channel, *, timeout_s: float) -> tuple[ports.Sandbox, ...]:
+    """Every sandbox that CRI knows, ready or not."""
+    return tuple(
+        ports.Sandbox(
+            id=item.id,
+            name=pod_name(item.metadata),
+            handler=item.runtime_handler,
+            ready=item.state == pb.SANDBOX_READY,
+        )
+        for item in _list(channel, timeout_s=timeout_s)
+    )
+
+
+def names(channel: Channel, *, timeout_s: float) -> dict[str, tuple[str, str]]:
+    """Return by id, for containers and sandboxes: a name for people, and the sandbox's id."""
+    pods = {item.id: pod_name(item.metadata) for item in _list(channel, timeout_s=timeout_s)}
+    answer = channel.call(
+        RUNTIME + "ListContainers",
+        pb.ListContainersRequest(),
+        pb.ListContainersResponse.FromString,
+        timeout_s=timeout_s,
+    )
+    found = {sandbox: (name, sandbox) for sandbox, name in pods.items()}
+    for item in answer.containers:
+        pod = pods.get(item.pod_sandbox_id, item.pod_sandbox_id)
+        found[item.id] = (f"{pod}/{item.metadata.name}", item.pod_sandbox_id)
+    return found
+
+
+def ensure_image(channel: Channel, reference: str, *, timeout_s: float) -> str | None:
+    """Make sure that an image is there; the reason when it cannot be.
+
+    Raises:
+        CriError: CRI does not say whether it is there.
+    """
+    deadline = time.monotonic() + timeout_s
+    image = pb.ImageSpec(image=reference)
+    found = channel.call(
+        IMAGE + "ImageStatus",
+        pb.ImageStatusRequest(image=image),
+        pb.ImageStatusResponse.FromString,
+        timeout_s=timeout_s,
+    )
+    if found.image.id:
+        return None
+    try:
+        channel.call(
+            IMAGE + "PullImage",
+            pb.PullImageRequest(image=image),
+            pb.PullImageResponse.FromString,
+            timeout_s=deadline - time.monotonic(),
+        )
+    except errors.CriError as error:
+        return f"{reference} is not on the host and cannot be pulled: {error.cause}"
+    return None
+
+
+def run_sandbox(channel: Channel, *, handler: str, name: str, timeout_s: float) -> str:
+    """Start a host-network sandbox of our own with `handler`; its id.
+
+    What agents that died left behind is removed first. If this fails, nothing is left.
+
+    Raises:
+        CriError: with containerd's own words.
+    """
+    deadline = time.monotonic() + timeout_s
+    remove_leftovers(channel, name=name, timeout_s=timeout_s)
+    config = _config(_status(channel, timeout_s=deadline - time.monotonic()))
+    request = pb.RunPodSandboxRequest(
+        config=_sandbox_config(name, cgroup_parent=_cgroup_parent(config, handler)),
+        runtime_handler=handler,
+    )
+    try:
+        answer = channel.call(
+            RUNTIME + "RunPodSandbox",
+            request,
+            pb.RunPodSandboxResponse.FromString,
+            timeout_s=deadline - time.monotonic(),
+        )
+    except errors.CriError:
+        _clear(channel, name=name)
+        raise
+    return answer.pod_sandbox_id
+
+
+def stop_sandbox(channel: Channel, sandbox: str, *, timeout_s: float) -> None:
+    """Stop a sandbox and its containers; one that is gone is fine."""
+    channel.call(
+        RUNTIME + "StopPodSandbox",
+        pb.StopPodSandboxRequest(pod_sandbox_id=sandbox),
+        pb.StopPodSandboxResponse.FromString,
+        timeout_s=timeout_s,
+    )
+
+
+def remove_sandbox(channel: Channel, sandbox: str, *, timeout_s: float) -> None:
+    """Stop and remove a sandbox; one that is gone is fine."""
+    deadline = time.monotonic() + timeout_s
+    try:
+        stop_sandbox(channel, sandbox, timeout_s=timeout_s)
+        channel.call(
+            RUNTIME + "RemovePodSandbox",
+            pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox),
+            pb.RemovePodSandboxResponse.FromString,
+            timeout_s=deadline - time.monotonic(),
+        )
+    except errors.CriError as error:
+        if error.code != "NOT_FOUND":
+            raise
+
+
+def stop_container(channel: Channel, container: str, *, grace_s: int, timeout_s: float) -> None:
+    """Ask a container to end, and kill it after `grace_s`; one that is gone is fine."""
+    try:
+        channel.call(
+            RUNTIME + "StopContainer",
+            pb.StopContainerRequest(container_id=container, timeout=grace_s),
+            pb.StopContainerResponse.FromString,
+            timeout_s=timeout_s,
+        )
+    except errors.CriError as error:
+        if error.code != "NOT_FOUND":
+            raise
+
+
+def remove_leftovers(channel: Channel, *, name: str, timeout_s: float) -> None:
+    """Remove sandboxes of ours that have this name, or that are too old to be in use."""
+    deadline = time.monotonic() + timeout_s
+    for item in _list(channel, timeout_s=timeout_s):
+        label = item.labels.get(PROOF_LABEL)
+        age_s = time.time() - item.created_at / 1e9
+        if label is not None and (label == name or age_s > STALE_S):
+            remove_sandbox(channel, item.id, timeout_s=deadline - time.monotonic())
+
+
+def pod_name(metadata: pb.PodSandboxMetadata) -> str:
+    """Return `namespace/pod`."""
+    return f"{metadata.namespace}/{metadata.name}"
+
+
+def _status(channel: Channel, *, timeout_s: float) -> pb.StatusResponse:
+    return channel.call(
+        RUNTIME + "Status",
+        pb.StatusRequest(verbose=True),
+        pb.StatusResponse.FromString,
+        timeout_s=timeout_s,
+    )
+
+
+def _list(channel: Channel, *, timeout_s: float) -> list[pb.PodSandbox]:
+    answer = channel.call(
+        RUNTIME + "ListPodSandbox",
+        pb.ListPodSandboxRequest(),
+        pb.ListPodSandboxResponse.FromString,
+        timeout_s=timeout_s,
+    )
+    return list(answer.items)
+
+
+def _config(answer: pb.StatusResponse) -> Json:
+    """Return the effective CRI configuration that a verbose Status carries."""
+    try:
+        config: Any = json.loads(answer.info.get("config", "{}"))
+    except ValueError:
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _runtimes(config: Json) -> Json:
+    return (config.get("containerd") or {}).get("runtimes") or {}
+
+
+def _handlers(answer: pb.StatusResponse, config: Json) -> frozenset[str]:
+    """Runtimes by name: Status lists them from 2.0 on, before that only its configuration does."""
+    listed = {handler.name for handler in answer.runtime_handlers} or set(_runtimes(config))
+    return frozenset(listed - {""})
+
+
+def _cgroup_parent(config: Json, handler: str) -> str:
+    options = (_runtimes(config).get(handler) or {}).get("options") or {}
+    return _SYSTEMD_PARENT if options.get("SystemdCgroup") is True else ""
+
+
+def _sandbox_config(name: str, *, cgroup_parent: str) -> pb.PodSandboxConfig:
+    spaces = pb.NamespaceOption(network=pb.NODE, pid=pb.POD, ipc=pb.POD)
+    return pb.PodSandboxConfig(
+        # Its own uid each time: containerd reserves the name of a sandbox that it cannot remove.
+        metadata=pb.PodSandboxMetadata(
+            name=name, uid=str(uuid.uuid4()), namespace=PROOF_NAMESPACE, attempt=0
+        ),
+        labels={PROOF_LABEL: name},
+        linux=pb.LinuxPodSandboxConfig(
+            cgroup_parent=cgroup_parent,
+            security_context=pb.LinuxSandboxSecurityContext(namespace_options=spaces),
+        ),
+    )
+
+
+def _clear(channel: Channel, *, name: str) -> None:
+    """Try to leave nothing of a failed start; the first failure is the one worth telling."""
+    try:
+        remove_leftovers(channel, name=name, timeout_s=CLEAR_S)
+    except errors.CriError:
+        return
+
+
+CLEAR_S = 10.0
+"""For tidying up after a failure. A guess."""

@@ -1,0 +1,146 @@
+"""The host's service manager (`ports.Systemd`) over its private socket.
+
+Called by `look`, `probe` and `run`. Every operation is one conversation (`dbus.Bus`); programs
+are `transient`'s business, the dead man's switch is `switch`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rcm_agent import errors, ports
+from rcm_agent.host import dbus, switch, transient, units
+
+_LAST_WORDS_S = 5.0
+"""For journalctl; best effort, so short."""
+
+_LINES = 50
+"""Of the journal that last words are looked for in; a guess."""
+
+_LOUD = ("level=fatal", "level=error", "containerd: ", "panic: ")
+"""How containerd's lines of failure begin or what they hold; `containerd: ` comes last of all."""
+
+
+class RealSystemd:
+    """systemd behind a private socket."""
+
+    def __init__(self, socket: str = dbus.SOCKET) -> None:
+        """Serve the systemd that listens on `socket` (a path in our own file system)."""
+        self._socket = socket
+
+    def unit(self, name: str) -> ports.Unit:
+        """Return the unit's state; asking for one that does not exist leaves nothing loaded."""
+        with dbus.Bus(self._socket) as bus:
+            path = _find(bus, name)
+            if path is None:
+                return _missing(name)
+            return _look(bus, name, path)
+
+    def restart(self, name: str, *, timeout_s: float) -> None:
+        """Restart and wait until the job is done.
+
+        Raises:
+            UnitError: it failed, with containerd's own last words where the journal has them, or
+                is not done in time; systemd goes on with it then.
+        """
+        begun = time.monotonic()
+        with dbus.Bus(self._socket) as bus:
+            (job,) = bus.call("RestartUnit", "ss", name, "replace")
+            result = units.finish(bus, job, what=f"restart {name}", timeout_s=timeout_s)
+            if result == "done":
+                return
+            reason = _result(bus, name)
+        words = self.last_words(name, since=begun)
+        told = f"; it said: {words}" if words else ""
+        raise errors.UnitError(
+            f"cannot restart {name}: job result {result!r}{reason}{told}",
+            advice=f"see what it says: journalctl -u {name} -n 50",
+        )
+
+    def reset_failed(self, name: str) -> None:
+        """Forget failures and the start limit; a unit that is not loaded has neither."""
+        with dbus.Bus(self._socket) as bus:
+            units.forget(bus, name)
+
+    def run(self, argv: Sequence[str], *, timeout_s: float, path: str = "") -> ports.Completed:
+        """Run a program of the host to its end."""
+        with dbus.Bus(self._socket) as bus:
+            return transient.run(bus, argv, timeout_s=timeout_s, path=path)
+
+    def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
+        """Run `commands` one after the other in `delay_s` seconds, whatever becomes of us."""
+        with dbus.Bus(self._socket) as bus:
+            switch.arm(bus, name, delay_s=delay_s, commands=commands)
+
+    def disarm(self, name: str) -> bool:
+        """Take back `arm`; False when nothing of that name waits any more."""
+        with dbus.Bus(self._socket) as bus:
+            return switch.disarm(bus, name)
+
+    def last_words(self, name: str, *, since: float) -> str:
+        """Return what a unit's own processes said last, best its last error; empty when unknown.
+
+        `since` is a time of CLOCK_MONOTONIC in seconds, as in `Unit.started_us`.
+        """
+        began = time.time() - (time.monotonic() - since)
+        argv = ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(_LINES)]
+        try:
+            said = self.run(
+                [*argv, f"--since=@{int(began)}", f"_SYSTEMD_UNIT={name}"], timeout_s=_LAST_WORDS_S
+            )
+        except errors.UnitError:
+            return ""
+        return _loudest(said.stdout.decode(errors="replace"))
+
+
+def _find(bus: dbus.Bus, name: str) -> str | None:
+    """Return the unit's object; only a unit that has a file is loaded for that."""
+    path = units.loaded(bus, name)
+    if path is not None:
+        return path
+    try:
+        bus.call("GetUnitFileState", "s", name)
+    except dbus.CallRefused:
+        return None
+    (path,) = bus.call("LoadUnit", "s", name)
+    return str(path)
+
+
+def _missing(name: str) -> ports.Unit:
+    return ports.Unit(
+        name=name,
+        load_state="not-found",
+        active_state="inactive",
+        main_pid=0,
+        started_us=0,
+        argv=(),
+    )
+
+
+def _look(bus: dbus.Bus, name: str, path: str) -> ports.Unit:
+    service = name.endswith(".service")
+    commands: list[Any] = bus.get(path, "Service", "ExecStart") if service else []
+    return ports.Unit(
+        name=name,
+        load_state=bus.get(path, "Unit", "LoadState"),
+        active_state=bus.get(path, "Unit", "ActiveState"),
+        main_pid=bus.get(path, "Service", "MainPID") if service else 0,
+        started_us=bus.get(path, "Service", "ExecMainStartTimestampMonotonic") if service else 0,
+        argv=tuple(commands[0][1]) if commands else (),
+    )
+
+
+def _result(bus: dbus.Bus, name: str) -> str:
+    """Return the unit's own reason as the tail of a sentence."""
+    path = units.loaded(bus, name)
+    if path is None or not name.endswith(".service"):
+        return ""
+    return f", unit result {bus.get(path, 'Service', 'Result')!r}"
+
+
+def _loudest(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    loud = [line for line in lines if any(mark in line for mark in _LOUD)]
+    return errors.clip((loud or lines or [""])[-1])
