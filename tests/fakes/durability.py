@@ -94,7 +94,7 @@ def cut(
     after.tmpfs = disk.tmpfs
     after.inodes = {disks.ROOT: disks.Inode(kind="dir", mode=0o755)}
     after._next = disk._next
-    _copy(disk, after, entries, data or {}, disks.ROOT)
+    _copy(disk, after, disks.ROOT, entries=entries, data=data or {})
     for mount, path in enumerate(disk.tmpfs, start=1):
         after.makedirs(path)
         after.inodes[after.walk(path)].mount = mount
@@ -105,9 +105,10 @@ def cut(
 def _copy(
     disk: disks.Disk,
     after: disks.Disk,
+    number: int,
+    *,
     entries: dict[int, dict[str, int]],
     data: dict[int, bytes],
-    number: int,
 ) -> None:
     """Copy one inode and what it holds; a directory that was moved is met under one name only."""
     old = disk.inodes[number]
@@ -119,7 +120,7 @@ def _copy(
         return
     for name, child in entries[number].items():
         if child not in after.inodes:
-            _copy(disk, after, entries, data, child)
+            _copy(disk, after, child, entries=entries, data=data)
         new.entries[name] = child
         after.inodes[child].links += 1
 
