@@ -6,11 +6,12 @@ Called by `apply`. Fetching and checking bytes is `host.store`'s; trust and the 
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from rcm_agent import desired, errors, records, settings
-from rcm_agent.host import download, store
+from rcm_agent.host import store, terms
 from rcm_agent.work import Work
 
 UNKNOWN = "(known after the download)"
@@ -32,9 +33,9 @@ def install(work: Work, wanted: desired.Wanted) -> records.Installed:
             _source(wanted, pinned=have.artifact if have else None),
             machine=_machine(work),
             policy=policy(work.chosen),
-            progress=lambda p: work.tell.bytes(p.done, p.total),
+            timing=_timing(work),
+            progress=lambda p: work.tell.bytes(p.done_bytes, p.total_bytes),
             trust_on_first_use=work.chosen.trust_on_first_use,
-            wait=work.host.machine.wait,
         )
     if wanted.artifact.sha256 is None:
         work.tell.note("warning", f"trusted on first use: sha256 {found.digest}")
@@ -48,6 +49,7 @@ def install(work: Work, wanted: desired.Wanted) -> records.Installed:
         artifact=found.digest,
         binary=found.binary_sha256,
         path=found.path,
+        member=wanted.artifact.binary,
         options=wanted.options,
         version=version,
         proven="not proven: turned off" if not work.chosen.prove else "",
@@ -92,19 +94,21 @@ def probe(work: Work, path: str) -> str:
 
 def intact(work: Work, shim: records.Installed) -> bool:
     """Tell whether the store still holds exactly the binary that was checked."""
-    found = store.verify(work.host.kernel, shim.artifact)
+    found = store.verify(work.host.kernel, shim.artifact, binary=shim.member).stored
     return found is not None and (found.path, found.binary_sha256) == (shim.path, shim.binary)
 
 
 def stored(work: Work) -> frozenset[str]:
     """Return the artifacts in the store."""
-    return frozenset(store.list_digests(work.host.kernel))
+    return frozenset(entry.digest for entry in store.list(work.host.kernel))
 
 
 def drop_new(work: Work, before: frozenset[str]) -> None:
     """Leave the store as it was: drop what this run fetched."""
     for digest in stored(work) - before:
         store.remove(work.host.kernel, digest)
+    if not before:
+        store.remove_rest(work.host.kernel)
 
 
 def with_options(
@@ -114,9 +118,9 @@ def with_options(
     return dataclasses.replace(shim, options=dict(options))
 
 
-def policy(chosen: settings.Settings) -> download.Policy:
+def policy(chosen: settings.Settings) -> terms.Policy:
     """Return the settings as limits of a download."""
-    return download.Policy(
+    return terms.Policy(
         allow_private=chosen.allow_private,
         ca_file=chosen.ca_file or None,
         mirrors=chosen.mirrors,
@@ -133,12 +137,26 @@ def _current(work: Work, wanted: desired.Wanted) -> records.Installed | None:
     return next(same, None)
 
 
-def _source(wanted: desired.Wanted, *, pinned: str | None) -> store.Source:
+def _source(wanted: desired.Wanted, *, pinned: str | None) -> terms.Source:
     artifact = wanted.artifact
-    return store.Source(
+    return terms.Source(
         location=artifact.location, sha256=artifact.sha256 or pinned, binary=artifact.binary
     )
 
 
-def _machine(work: Work) -> str:
-    return work.host.machine.architecture()
+def _machine(work: Work) -> terms.Machine:
+    architecture = work.host.machine.architecture()
+    if architecture not in {"amd64", "arm64"}:
+        raise errors.UnsupportedHost(
+            f"this host is {architecture}", advice="shims exist for amd64 and arm64"
+        )
+    return "amd64" if architecture == "amd64" else "arm64"
+
+
+def _timing(work: Work) -> terms.Timing:
+    machine = work.host.machine
+    return terms.Timing(
+        clock=machine.uptime_s,
+        wait=machine.wait,
+        jitter=random.random,
+    )

@@ -60,6 +60,8 @@ class Installed:
     """SHA-256 of the shim itself."""
     path: str
     """Of the shim in the store."""
+    member: str | None = None
+    """Of the archive, as the manifest names it; None: the obvious one."""
     options: Mapping[str, bool | int | str] = field(default_factory=dict[str, bool | int | str])
     """As written to containerd."""
     version: str = ""

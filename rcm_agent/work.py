@@ -57,9 +57,11 @@ class Work:
 
     def keep_artifacts(self, artifacts: frozenset[str]) -> None:
         """Drop every other artifact from the store."""
-        for digest in store.list_digests(self.host.kernel):
-            if digest not in artifacts:
-                store.remove(self.host.kernel, digest)
+        for entry in store.list(self.host.kernel):
+            if entry.digest not in artifacts:
+                store.remove(self.host.kernel, entry.digest)
+        if not artifacts:
+            store.remove_rest(self.host.kernel)
 
     def remove_empty(self, operation: records.Operation) -> None:
         """Remove directories of ours that hold nothing any more."""

@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from rcm_agent import errors, ports
 from rcm_agent.host.channel import Channel
@@ -220,11 +220,16 @@ def _config(answer: pb.StatusResponse) -> Json:
         config: Any = json.loads(answer.info.get("config", "{}"))
     except ValueError:
         return {}
-    return config if isinstance(config, dict) else {}
+    return _table(config)
+
+
+def _table(value: Any) -> Json:
+    """Return a JSON object, or an empty one for anything else (Go writes an empty map as null)."""
+    return cast("Json", value) if isinstance(value, dict) else {}
 
 
 def _runtimes(config: Json) -> Json:
-    return (config.get("containerd") or {}).get("runtimes") or {}
+    return _table(_table(config.get("containerd")).get("runtimes"))
 
 
 def _handlers(answer: pb.StatusResponse, config: Json) -> frozenset[str]:
@@ -234,7 +239,7 @@ def _handlers(answer: pb.StatusResponse, config: Json) -> frozenset[str]:
 
 
 def _cgroup_parent(config: Json, handler: str) -> str:
-    options = (_runtimes(config).get(handler) or {}).get("options") or {}
+    options = _table(_table(_runtimes(config).get(handler)).get("options"))
     return _SYSTEMD_PARENT if options.get("SystemdCgroup") is True else ""
 
 

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-import jeepney
-
 from rcm_agent import errors
+from rcm_agent.host import wire
 
 SOCKET = "/run/systemd/private"
 NAME = "org.freedesktop.systemd1"
@@ -33,9 +31,6 @@ units it may need a few seconds, and its own clients give it 25 s. A guess in be
 _CHUNK_BYTES = 65536
 _SASL_BYTES = 4096
 """Longest greeting that we read; systemd's has 60 bytes."""
-
-_GARBAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
-"""What jeepney's parser raises on bytes that are not D-Bus."""
 
 
 class CallRefused(errors.UnitError):
@@ -62,8 +57,8 @@ class Bus:
         """
         self._path = path
         self._serial = 0
-        self._parser = jeepney.Parser()
-        self._signals: deque[jeepney.Message] = deque()
+        self._decoder = wire.Decoder()
+        self._signals: deque[wire.Message] = deque()
         self._socket = socket.socket(socket.AF_UNIX)
         try:
             self._greet(time.monotonic() + CALL_S)
@@ -99,14 +94,12 @@ class Bus:
         """
         deadline = time.monotonic() + timeout_s
         self._serial += 1
-        address = jeepney.DBusAddress(path, bus_name=NAME, interface=interface)
-        message = jeepney.new_method_call(address, member, signature or None, body)
-        self._send(message, deadline, member)
+        self._send(wire.Call(NAME, path, interface, member, signature, body), deadline)
         while True:
             answer = self._receive(deadline, member)
-            if answer.header.message_type is jeepney.MessageType.signal:
+            if answer.kind == "signal":
                 self._signals.append(answer)
-            elif answer.header.fields.get(jeepney.HeaderFields.reply_serial) == self._serial:
+            elif answer.reply_to == self._serial:
                 return _result(answer, member)
 
     def get(self, path: str, interface: str, name: str) -> Any:
@@ -121,7 +114,7 @@ class Bus:
         )
         try:
             ((_, value),) = answer
-        except _GARBAGE as error:
+        except (TypeError, ValueError) as error:
             raise self._nonsense(error) from error
         return value
 
@@ -133,13 +126,13 @@ class Bus:
         while True:
             while self._signals:
                 signal = self._signals.popleft()
-                if _member(signal) == member and wanted(signal.body):
+                if signal.member == member and wanted(signal.body):
                     return signal.body
             try:
                 message = self._receive(deadline, member)
             except TimeoutExpired:
                 return None
-            if message.header.message_type is jeepney.MessageType.signal:
+            if message.kind == "signal":
                 self._signals.append(message)
 
     def _greet(self, deadline: float) -> None:
@@ -170,25 +163,24 @@ class Bus:
             answer += self._read(deadline, "greeting")
         return answer
 
-    def _send(self, message: jeepney.Message, deadline: float, member: str) -> None:
-        descriptors: list[int] = []
-        data = message.serialise(serial=self._serial, fds=descriptors)
+    def _send(self, call: wire.Call, deadline: float) -> None:
+        data, descriptors = wire.encode(call, self._serial)
         try:
             self._socket.settimeout(_left(deadline))
             sent = socket.send_fds(self._socket, [data], descriptors) if descriptors else 0
             self._socket.sendall(data[sent:])
         except OSError as error:
-            raise self._broken(member, error) from error
+            raise self._broken(call.member, error) from error
 
-    def _receive(self, deadline: float, member: str) -> jeepney.Message:
+    def _receive(self, deadline: float, member: str) -> wire.Message:
         while True:
             try:
-                message = self._parser.get_next_message()
-            except _GARBAGE as error:
+                message = self._decoder.next()
+            except wire.NotDBus as error:
                 raise self._nonsense(error) from error
             if message is not None:
                 return message
-            self._parser.add_data(self._read(deadline, member))
+            self._decoder.feed(self._read(deadline, member))
 
     def _read(self, deadline: float, member: str) -> bytes:
         try:
@@ -235,13 +227,12 @@ def _left(deadline: float) -> float:
     return max(deadline - time.monotonic(), 0.001)
 
 
-def _member(message: jeepney.Message) -> object:
-    return message.header.fields.get(jeepney.HeaderFields.member)
-
-
-def _result(answer: jeepney.Message, member: str) -> tuple[Any, ...]:
-    if answer.header.message_type is not jeepney.MessageType.error:
+def _result(answer: wire.Message, member: str) -> tuple[Any, ...]:
+    if answer.kind != "error":
         return answer.body
-    name = str(answer.header.fields.get(jeepney.HeaderFields.error_name, ""))
-    text = answer.body[0] if answer.body and isinstance(answer.body[0], str) else name
-    raise CallRefused(f"systemd refused {member}: {errors.clip(text)}", name=name)
+    text = str(answer.body[0]) if answer.body else answer.error
+    raise CallRefused(
+        f"systemd refused {member}: {errors.clip(text)}",
+        name=answer.error,
+        advice="see the unit on the host: systemctl status",
+    )

@@ -1,0 +1,78 @@
+# Two commands do everything on a fresh Debian 12 with Python 3.11, Go and Rust:
+#   make demo   the agent's main job, before your eyes, on a real node
+#   make test   every test, on real containerd 1.6 to 2.3
+# What they build is kept in ${RCM_CACHE:-~/.cache/runtime-class-manager}.
+
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+STAMP := .venv/.ready
+# Node containers are light, but this many test processes want a core each.
+WORKERS ?= $(shell nproc)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: demo test unit lint format matrix mutants bench proto pins down clean
+
+demo: $(STAMP) testbed
+	@$(PYTHON) -m tests.demo
+
+test: $(STAMP) testbed
+	$(PYTHON) -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+# The tests that need neither root nor Docker.
+unit: $(STAMP)
+	$(PYTHON) -m pytest -n $(WORKERS) -m "not node and not real" $(PYTEST_ARGS)
+
+# containerd version x starting configuration, judged by the real binaries.
+matrix: $(STAMP) testbed
+	@$(PYTHON) -m tests.matrix
+
+# Deliberately wrong variants of the agent, each to be caught by a test.
+mutants: $(STAMP)
+	@$(PYTHON) -m tests.mutants
+
+# One JSON document with every figure that the README quotes.
+bench: $(STAMP) testbed
+	@$(PYTHON) -m tests.bench
+
+lint: $(STAMP)
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports
+	.venv/bin/deptry .
+	.venv/bin/codespell
+	.venv/bin/shellcheck .ci/run
+	$(PYTHON) -m rcm_agent.host.proto.generate --check
+
+format: $(STAMP)
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+proto: $(STAMP)
+	$(PYTHON) -m rcm_agent.host.proto.generate
+
+# New pins from pyproject.toml; the files hold names, versions and hashes only.
+pins:
+	for group in agent dev uv; do $(MAKE) requirements/$$group.txt -B; done
+
+UV_COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11
+requirements/agent.txt: ; $(UV_COMPILE) pyproject.toml -o $@
+requirements/dev.txt: ; $(UV_COMPILE) pyproject.toml --group dev -o $@
+requirements/uv.txt: ; echo uv | $(UV_COMPILE) - -o $@
+
+.PHONY: testbed
+testbed: $(STAMP)
+	@$(PYTHON) -m tests.testbed build
+
+down: $(STAMP)
+	@$(PYTHON) -m tests.testbed down --all
+
+$(STAMP): requirements/dev.txt requirements/uv.txt
+	python3 -m venv .venv || { apt-get update && apt-get install -y python3-venv && python3 -m venv .venv; }
+	.venv/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt
+	.venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements/dev.txt requirements/uv.txt
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

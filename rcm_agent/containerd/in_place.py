@@ -1,0 +1,102 @@
+"""The strategy for containerd 1.x: a marked block in the file that defines CRI's settings.
+
+An import replaces a whole plugin table there, so a drop-in would lose every other CRI setting.
+For the trial that is of use: one file in /run/rcm with the complete table takes effect, and is
+gone after a power cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rcm_agent import ports
+from rcm_agent.containerd import block, dialect, model, ours, patterns_edit, places, site, toml
+
+
+def edits(here: site.Site, wanted: block.Tables, dump: Mapping[str, Any]) -> tuple[model.Edit, ...]:
+    """Return the one edit there is."""
+    plugin = dialect.plugin_in_place(data for _, data in here.base_files())
+    file = definer(here, plugin)
+    tables = {**_implicit(here, file, plugin, dump), **wanted}
+    attached = _attached(here)
+    final = _final(here, file, plugin, tables)
+    edit = model.Edit(
+        strategy="in-place",
+        evidence=_evidence(here, file, plugin, tables, wanted),
+        attached=here.differing(attached),
+        trial=here.differing({**attached, places.RUN_FILE: trial_file(final[file], plugin)}),
+        final=here.differing(final),
+    )
+    return (edit,)
+
+
+def trial_file(data: bytes | None, plugin: str) -> bytes:
+    """Return a file that replaces the plugin's table by that of `data`."""
+    meaning = toml.parse(data)
+    lines = [f"version = {meaning['version']}"] if "version" in meaning else []
+    lines += toml.tables(("plugins", plugin), toml.table(meaning, "plugins", plugin))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def definer(here: site.Site, plugin: str) -> str:
+    """Return the file whose table counts: the last one that has it."""
+    found = [path for path, data in here.base_files() if plugin in data.get("plugins", {})]
+    return found[-1] if found else here.places.root
+
+
+def _implicit(
+    here: site.Site, file: str, plugin: str, dump: Mapping[str, Any]
+) -> Mapping[str, toml.Table]:
+    """Return the runtimes that containerd has built in only as long as no file defines any.
+
+    That is runc. It is written out as it is effective now, values that say nothing left out.
+    """
+    written = toml.table(toml.parse(here.bare(file)), "plugins", plugin, "containerd")
+    if "runtimes" in written:
+        return {}
+    now = dialect.effective(dump).get("runtimes", {})
+    foreign = {name: table for name, table in now.items() if name in BUILT_IN}
+    return {name: _telling(table) for name, table in foreign.items()}
+
+
+BUILT_IN = frozenset({"runc"})
+
+
+def _telling(table: toml.Table) -> toml.Table:
+    return {key: item for key, item in table.items() if item or key == "options"}
+
+
+def _attached(here: site.Site) -> ports.Files:
+    root = here.places.root
+    now = here.today.get(root)
+    text = toml.decode(now) if now is not None else ours.created(here.release)
+    return {root: patterns_edit.add(text, (places.RUN_GLOB,)).encode()}
+
+
+def _final(here: site.Site, file: str, plugin: str, tables: block.Tables) -> ports.Files:
+    root = here.places.root
+    state = dict(here.base)
+    bare = here.bare(root)
+    text = toml.decode(bare) if bare is not None else ours.created(here.release)
+    state[root] = patterns_edit.add(text, (places.RUN_GLOB,)).encode()
+    state[file] = site.with_runtimes(state[file], plugin, tables)
+    return {path: here.settle(path, data) for path, data in state.items()}
+
+
+def _evidence(
+    here: site.Site, file: str, plugin: str, tables: block.Tables, wanted: block.Tables
+) -> tuple[str, ...]:
+    release = ".".join(map(str, here.release))
+    extra = sorted(set(tables) - set(wanted))
+    found = [
+        f"containerd {release} replaces a whole plugin table by an imported one, so the runtimes "
+        f"go into the file itself",
+        f"{file} is where {plugin} is read from",
+    ]
+    if extra:
+        found.append(
+            f"no file defines a runtime yet: {', '.join(extra)} is written out too, because "
+            f"containerd drops its built-in one as soon as a runtime is defined"
+        )
+    return tuple(found)

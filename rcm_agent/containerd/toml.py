@@ -1,0 +1,97 @@
+"""Reading and writing TOML values.
+
+tomllib reads; the writer here is for our own tables, one line per value. It is small because a
+full writer costs a tenth of a second to import, which a run that changes nothing would pay too.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rcm_agent.containerd import scan
+
+Table = Mapping[str, Any]
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@functools.lru_cache(maxsize=64)  # one look reads the same few files several times
+def _parse(data: bytes) -> Table:
+    return tomllib.loads(decode(data).removeprefix(scan.BOM))
+
+
+def parse(data: bytes | None) -> Table:
+    """Return what a file means; a missing one is empty. Do not change what you get.
+
+    Raises:
+        ValueError: not UTF-8, or not TOML (`tomllib.TOMLDecodeError`, with line and column).
+    """
+    return _parse(data) if data is not None else {}
+
+
+def decode(data: bytes) -> str:
+    """Return a file's text with its line ends, and its byte order mark if it has one."""
+    return data.decode("utf-8")
+
+
+def newline(text: str) -> str:
+    """Return the line end that a text uses: that of its first line."""
+    first = text.find("\n")
+    return "\r\n" if first > 0 and text[first - 1] == "\r" else "\n"
+
+
+def table(data: Table, *path: str) -> Table:
+    """Return the table at `path`, an empty one when there is none."""
+    found: Any = data
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def key(text: str) -> str:
+    """Write a key, quoted where it must be."""
+    return text if _BARE_KEY.fullmatch(text) else _string(text)
+
+
+def value(item: Any) -> str:
+    """Write a value on one line; tables become inline tables."""
+    if isinstance(item, Mapping):
+        pairs = (f"{key(name)} = {value(inner)}" for name, inner in item.items())
+        return "{ " + ", ".join(pairs) + " }" if item else "{}"
+    if isinstance(item, list | tuple):
+        return "[" + ", ".join(value(inner) for inner in item) + "]"
+    return _scalar(item)
+
+
+def tables(path: tuple[str, ...], content: Table) -> Iterator[str]:
+    """Write a table as lines: its header, its values, then the tables in it."""
+    yield "[" + ".".join(key(part) for part in path) + "]"
+    for name, item in content.items():
+        if not isinstance(item, Mapping):
+            yield f"  {key(name)} = {value(item)}"
+    for name, item in content.items():
+        if isinstance(item, Mapping):
+            yield from tables((*path, name), item)
+
+
+def _scalar(item: Any) -> str:
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    if isinstance(item, str):
+        return _string(item)
+    if isinstance(item, datetime.datetime | datetime.date | datetime.time):
+        return item.isoformat()
+    if isinstance(item, int | float):
+        return repr(item)
+    raise TypeError(f"TOML has no {type(item).__name__}")
+
+
+def _string(text: str) -> str:
+    """JSON's escapes are TOML's, but for the delete character, which JSON leaves bare."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

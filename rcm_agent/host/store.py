@@ -1,0 +1,270 @@
+"""The store of shims on the host: content-addressed, every byte checked before it counts.
+
+Called by `run` (`ensure`, `remove`) and `look` (`verify`, `list`). Order of `ensure`, which is
+what keeps it safe: bytes to a private file → digest compared → `placing` opens it, takes one
+program out, checks it, makes it executable and durable, and renames it into place.
+A file in the store is never written to, only replaced by rename: a running shim keeps its inode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+
+from rcm_agent import errors, ports
+from rcm_agent.host import (
+    download,
+    entries,
+    files,
+    job,
+    locations,
+    partials,
+    placing,
+    reading,
+    terms,
+)
+
+Source = terms.Source
+Policy = terms.Policy
+Progress = terms.Progress
+
+_CHANCE = random.SystemRandom()
+_DIRECTORIES = (partials.DIRECTORY, entries.ROOT, entries.STORE, "/opt/rcm", "/opt")
+"""What `ensure` may have to create, deepest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A program that is in the store, checked."""
+
+    digest: str
+    """SHA-256 of the artifact."""
+    path: str
+    """Of the program on the host."""
+    binary_sha256: str
+    size: int
+    """Of the program."""
+    fetched_bytes: int = 0
+    """Brought here by this call; 0 when all was there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What looking at an entry found: either of the two is set."""
+
+    stored: Stored | None
+    problem: str
+    """Why it does not count, on one line."""
+
+
+def ensure(  # noqa: PLR0913 - the last two have a default for all but tests
+    kernel: ports.Kernel,
+    source: terms.Source,
+    *,
+    machine: str,
+    policy: terms.Policy,
+    progress: Callable[[terms.Progress], None],
+    trust_on_first_use: bool,
+    wait: Callable[[float], None],
+    clock: Callable[[], float] = time.monotonic,
+    jitter: Callable[[], float] = _CHANCE.random,
+) -> Stored:
+    """Make sure that the program is in the store; without network or write when it is.
+
+    `wait` lets seconds pass (`ports.Machine.wait`), `jitter` gives a number between 0 and 1.
+
+    Raises:
+        FetchError: it cannot be had or is not fit. The store is as it was.
+    """
+    _check(source, trust_on_first_use=trust_on_first_use)
+    location = locations.parse(source.location)
+    here = _machine(machine)
+    if source.sha256 is not None:
+        there = examine(kernel, source.sha256, machine=here, binary=source.binary).stored
+        if there is not None:
+            return there
+    with (
+        _tidied_when_refused(kernel),
+        partials.opened(kernel, _key(source), max_bytes=policy.max_bytes) as partial,
+    ):
+        task = job.Job(
+            sha256=source.sha256,
+            policy=policy,
+            timing=terms.Timing(clock=clock, wait=wait, jitter=jitter),
+            tell=progress,
+            partial=partial,
+        )
+        if location.scheme == "file":
+            download.copy(task, kernel, location)
+        else:
+            download.fetch(task, location)
+        return _stored(kernel, source, machine=here, location=location, task=task)
+
+
+def verify(kernel: ports.Kernel, digest: str) -> Stored | None:
+    """Return an entry's program when its every byte is as stored, None when anything is not.
+
+    Of several programs, the one that was taken because the Shim named none.
+    """
+    return examine(kernel, digest).stored
+
+
+def examine(
+    kernel: ports.Kernel,
+    digest: str,
+    *,
+    machine: terms.Machine | None = None,
+    binary: str | None = None,
+) -> Verdict:
+    """Read the program's every byte and compare; nothing is written.
+
+    Without `machine` this looks at what is there; with it, for what `ensure` would place.
+    """
+    meta = entries.read_meta(kernel, digest) if entries.is_digest(digest) else None
+    if meta is None:
+        return Verdict(None, f"{digest} is not in the store")
+    program = meta.find(binary=binary, machine=machine)
+    if program is None:
+        return Verdict(None, f"{digest} is in the store without that binary")
+    path = f"{entries.directory(digest)}/{program.name}"
+    problem = _problem(kernel, path, program)
+    if problem:
+        return Verdict(None, f"{path} {problem}")
+    return Verdict(
+        Stored(digest=digest, path=path, binary_sha256=program.sha256, size=program.size), ""
+    )
+
+
+def remove(kernel: ports.Kernel, digest: str) -> bool:
+    """Take an entry away, its `meta.json` first; False when there was none.
+
+    Raises:
+        HostError: the file system refused.
+    """
+    path = entries.directory(digest)
+    if not entries.is_digest(digest) or kernel.lstat(path) is None:
+        return False
+    files.remove(kernel, f"{path}/{entries.META}")
+    for name in kernel.listdir(path):
+        files.remove(kernel, f"{path}/{name}")
+    files.remove_directory(kernel, path)
+    return True
+
+
+def remove_rest(kernel: ports.Kernel) -> None:
+    """Take away half-done downloads, and the store's directories when nothing is in them.
+
+    Raises:
+        HostError: the file system refused.
+    """
+    if kernel.lstat(partials.DIRECTORY) is not None:
+        for name in kernel.listdir(partials.DIRECTORY):
+            files.remove(kernel, f"{partials.DIRECTORY}/{name}")
+    for path in _DIRECTORIES[:3]:
+        files.remove_directory(kernel, path)
+
+
+def list_digests(kernel: ports.Kernel) -> tuple[str, ...]:
+    """Return the artifacts that have an entry, also an incomplete one."""
+    if kernel.lstat(entries.ROOT) is None:
+        return ()
+    return tuple(name for name in kernel.listdir(entries.ROOT) if entries.is_digest(name))
+
+
+def _problem(kernel: ports.Kernel, path: str, program: entries.Program) -> str:
+    """Say what is wrong with a program's file; empty when nothing is."""
+    found = kernel.lstat(path)
+    if found is None:
+        return "is missing"
+    if found.kind != "file" or found.size != program.size:
+        return "is not the file that was stored"
+    if (found.mode, found.uid, found.gid) != (partials.EXECUTABLE, 0, 0):
+        return f"has owner {found.uid}:{found.gid} and mode {found.mode:o}"
+    try:
+        same = reading.sha256(kernel, path) == program.sha256
+    except OSError as error:
+        return f"cannot be read: {errors.clip(error.strerror or str(error))}"
+    return "" if same else "does not have the bytes that were stored"
+
+
+def _stored(
+    kernel: ports.Kernel,
+    source: terms.Source,
+    *,
+    machine: terms.Machine,
+    location: locations.Location,
+    task: job.Job,
+) -> Stored:
+    """Place what was fetched, unless it turns out to be there: its digest was not known before."""
+    digest = task.partial.digest()
+    if source.sha256 is None:
+        there = examine(kernel, digest, machine=machine, binary=source.binary).stored
+        if there is not None:
+            return replace(there, fetched_bytes=task.partial.received_bytes)
+    program = placing.place(kernel, task, location=location, machine=machine, binary=source.binary)
+    return Stored(
+        digest=digest,
+        path=f"{entries.directory(digest)}/{program.name}",
+        binary_sha256=program.sha256,
+        size=program.size,
+        fetched_bytes=task.partial.received_bytes,
+    )
+
+
+def _check(source: terms.Source, *, trust_on_first_use: bool) -> None:
+    """Refuse what nobody could check."""
+    if source.binary is not None and not entries.is_member(source.binary):
+        raise errors.FetchError(
+            f"binary {errors.clip(source.binary)!r} is not the name of an archive's member",
+            advice="write the member's path as `tar -t` shows it",
+        )
+    if source.sha256 is not None:
+        if not entries.is_digest(source.sha256):
+            raise errors.FetchError(
+                f"sha256 {errors.clip(source.sha256)!r} is not 64 lower-case hex digits",
+                advice="give what sha256sum prints",
+            )
+    elif source.location.lower().startswith("http:"):
+        raise errors.FetchError(
+            "the location is http:// and no sha256 is given",
+            advice="use https://, or give sha256",
+        )
+    elif not trust_on_first_use:
+        raise errors.FetchError(
+            "the Shim gives no sha256 to check the download with",
+            advice="give sha256, or trust the first download with --trust-on-first-use",
+        )
+
+
+def _machine(name: str) -> terms.Machine:
+    for known in terms.MACHINES:
+        if name == known:
+            return known
+    raise errors.FetchError(
+        f"this host's architecture is {errors.clip(name)}, for which there are no shims",
+        advice=f"use a host with {' or '.join(terms.MACHINES)}",
+    )
+
+
+def _key(source: terms.Source) -> str:
+    """Name the partial file: after the artifact, or after where an unknown one comes from."""
+    if source.sha256 is not None:
+        return source.sha256
+    return "first-use-" + hashlib.sha256(source.location.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _tidied_when_refused(kernel: ports.Kernel) -> Generator[None]:
+    """On a failure, remove the empty directories that were not there before."""
+    missing = [path for path in _DIRECTORIES if kernel.lstat(path) is None]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(errors.HostError, OSError):  # the first failure is told
+            for path in missing:
+                files.remove_directory(kernel, path)
+        raise
