@@ -9,8 +9,6 @@ from __future__ import annotations
 from rcm_agent import errors, ports
 from rcm_agent.host import job, limits, locations, partials, reading, retries, terms
 
-Policy = terms.Policy
-
 MIRROR_ATTEMPTS = 2
 """A mirror that is down must not eat the time of the original. A guess."""
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import random
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
@@ -28,11 +26,6 @@ from rcm_agent.host import (
     terms,
 )
 
-Source = terms.Source
-Policy = terms.Policy
-Progress = terms.Progress
-
-_CHANCE = random.SystemRandom()
 _DIRECTORIES = (partials.DIRECTORY, entries.ROOT, entries.STORE, "/opt/rcm", "/opt")
 """What `ensure` may have to create, deepest first."""
 
@@ -53,6 +46,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A directory of the store, as it is on disk, not verified."""
+
+    digest: str
+    programs: tuple[str, ...]
+    """Paths; empty when the entry is incomplete."""
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What looking at an entry found: either of the two is set."""
 
@@ -61,30 +63,25 @@ class Verdict:
     """Why it does not count, on one line."""
 
 
-def ensure(  # noqa: PLR0913 - the last two have a default for all but tests
+def ensure(  # noqa: PLR0913 - one record more would only rename them
     kernel: ports.Kernel,
     source: terms.Source,
     *,
-    machine: str,
+    machine: terms.Machine,
     policy: terms.Policy,
+    timing: terms.Timing,
     progress: Callable[[terms.Progress], None],
     trust_on_first_use: bool,
-    wait: Callable[[float], None],
-    clock: Callable[[], float] = time.monotonic,
-    jitter: Callable[[], float] = _CHANCE.random,
 ) -> Stored:
     """Make sure that the program is in the store; without network or write when it is.
-
-    `wait` lets seconds pass (`ports.Machine.wait`), `jitter` gives a number between 0 and 1.
 
     Raises:
         FetchError: it cannot be had or is not fit. The store is as it was.
     """
     _check(source, trust_on_first_use=trust_on_first_use)
     location = locations.parse(source.location)
-    here = _machine(machine)
     if source.sha256 is not None:
-        there = examine(kernel, source.sha256, machine=here, binary=source.binary).stored
+        there = verify(kernel, source.sha256, machine=machine, binary=source.binary).stored
         if there is not None:
             return there
     with (
@@ -94,7 +91,7 @@ def ensure(  # noqa: PLR0913 - the last two have a default for all but tests
         task = job.Job(
             sha256=source.sha256,
             policy=policy,
-            timing=terms.Timing(clock=clock, wait=wait, jitter=jitter),
+            timing=timing,
             tell=progress,
             partial=partial,
         )
@@ -102,18 +99,10 @@ def ensure(  # noqa: PLR0913 - the last two have a default for all but tests
             download.copy(task, kernel, location)
         else:
             download.fetch(task, location)
-        return _stored(kernel, source, machine=here, location=location, task=task)
+        return _stored(kernel, source, machine=machine, location=location, task=task)
 
 
-def verify(kernel: ports.Kernel, digest: str) -> Stored | None:
-    """Return an entry's program when its every byte is as stored, None when anything is not.
-
-    Of several programs, the one that was taken because the Shim named none.
-    """
-    return examine(kernel, digest).stored
-
-
-def examine(
+def verify(
     kernel: ports.Kernel,
     digest: str,
     *,
@@ -168,11 +157,18 @@ def remove_rest(kernel: ports.Kernel) -> None:
         files.remove_directory(kernel, path)
 
 
-def list_digests(kernel: ports.Kernel) -> tuple[str, ...]:
-    """Return the artifacts that have an entry, also an incomplete one."""
+def list(kernel: ports.Kernel) -> tuple[Entry, ...]:  # noqa: A001 - read as `store.list`
+    """Return all entries, also incomplete ones, by digest."""
     if kernel.lstat(entries.ROOT) is None:
         return ()
-    return tuple(name for name in kernel.listdir(entries.ROOT) if entries.is_digest(name))
+    digests = (name for name in kernel.listdir(entries.ROOT) if entries.is_digest(name))
+    return tuple(_entry(kernel, digest) for digest in digests)
+
+
+def _entry(kernel: ports.Kernel, digest: str) -> Entry:
+    meta = entries.read_meta(kernel, digest)
+    programs = meta.programs if meta is not None else ()
+    return Entry(digest, tuple(f"{entries.directory(digest)}/{one.name}" for one in programs))
 
 
 def _problem(kernel: ports.Kernel, path: str, program: entries.Program) -> str:
@@ -202,7 +198,7 @@ def _stored(
     """Place what was fetched, unless it turns out to be there: its digest was not known before."""
     digest = task.partial.digest()
     if source.sha256 is None:
-        there = examine(kernel, digest, machine=machine, binary=source.binary).stored
+        there = verify(kernel, digest, machine=machine, binary=source.binary).stored
         if there is not None:
             return replace(there, fetched_bytes=task.partial.received_bytes)
     program = placing.place(kernel, task, location=location, machine=machine, binary=source.binary)
@@ -238,16 +234,6 @@ def _check(source: terms.Source, *, trust_on_first_use: bool) -> None:
             "the Shim gives no sha256 to check the download with",
             advice="give sha256, or trust the first download with --trust-on-first-use",
         )
-
-
-def _machine(name: str) -> terms.Machine:
-    for known in terms.MACHINES:
-        if name == known:
-            return known
-    raise errors.FetchError(
-        f"this host's architecture is {errors.clip(name)}, for which there are no shims",
-        advice=f"use a host with {' or '.join(terms.MACHINES)}",
-    )
 
 
 def _key(source: terms.Source) -> str:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 MIB = 1024 * 1024
 
 Machine = Literal["amd64", "arm64"]
-MACHINES: tuple[Machine, ...] = get_args(Machine)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,6 @@ class Timing:
 class Progress:
     """How far a download is."""
 
-    done: int
-    """Bytes."""
-    total: int | None
-    """Bytes; None when the server does not say."""
+    done_bytes: int
+    total_bytes: int | None
+    """None when the server does not say."""
