@@ -89,7 +89,9 @@ class Programs:
                     self._try(self._remove, path)
             case ["cp", "-p", source, target]:
                 self._try(self._copy, source, target)
-            case ["mv", "-f", source, target]:
+            case ["install", "-m", mode, source, target]:
+                self._try(self._install, mode, source, target)
+            case ["mv", "-f", source, target] | ["mv", "-f", "-T", source, target]:
                 self._try(self._move, source, target)
             case ["ln", "-sfn", text, path]:
                 self._try(self._link, text, path)
@@ -117,6 +119,12 @@ class Programs:
         self.disk.put(target, inode.data, mode=inode.mode)
         found = self.disk.follow(target)
         found.mode, found.uid, found.gid = inode.meta
+
+    def _install(self, mode: str, source: str, target: str) -> None:
+        """As install(1): the target is removed first, then written anew."""
+        data = self.disk.follow(source).data
+        self._remove(target)
+        self.disk.put(target, data, mode=int(mode, 8))
 
     def _link(self, text: str, path: str) -> None:
         self._remove(path)

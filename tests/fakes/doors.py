@@ -17,6 +17,8 @@ CALL_S = 0.002
 """Every call costs some time, so that a loop without a wait ends."""
 SANDBOX_S = 0.1
 SWITCH_FIRING_S = 150.0
+PROOFS = "rcm-proof"
+"""Kubernetes namespace of the agent's own sandboxes."""
 
 
 @dataclass(slots=True)
@@ -163,6 +165,9 @@ class FakeContainerd:
         self._enter("run_sandbox", handler, timeout_s=timeout_s, effect=True)
         loaded = self.daemon.loaded
         assert loaded is not None
+        name = f"{PROOFS}/{name}"
+        for sandbox in [k for k, v in self.daemon.sandboxes.items() if v[0] == name]:
+            self.daemon.end_sandbox(sandbox)
         if handler not in self.daemon.handlers:
             raise _failed(f"no runtime for {handler!r} is configured")
         if loaded.sandbox_image not in self.daemon.images | self.daemon.pullable:

@@ -145,5 +145,5 @@ def leftovers(host: FakeHost) -> list[str]:
     found += [path for path, _ in host.disk.tree("/run/rcm/check")]
     found += [f"switch {name}" for name in host.timers.waiting]
     found += [f"process {pid} of {task.id}" for pid, task in host.daemon.leaked.items()]
-    kept = [task for task in host.daemon.tasks.values() if task.sandbox in host.daemon.sandboxes]
-    return found + [f"sandbox {task.name}" for task in kept if task.name.startswith("rcm")]
+    names = sorted(name for name, _, _ in host.daemon.sandboxes.values())
+    return found + [f"sandbox {name}" for name in names if name.startswith("rcm")]

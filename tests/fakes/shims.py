@@ -26,13 +26,15 @@ def binary(
     `behaviour`: GOOD works; BAD ends every call with exit 3; HANG never answers; CRASH answers
     `-v` but starts no sandbox. `pids`: whether its containers survive a restart of containerd.
     """
+    marker = f"SHIM {behaviour} {version}{'' if pids else ' NOPIDS'}\n".encode() + bytes(padding)
     header = struct.pack(
         "<16sHHIQQQIHHHHHH",
         b"\x7fELF\x02\x01\x01" + bytes(9),
-        2, _MACHINES[architecture], 1, 0, 64, 0, 0, 64, 56, 0, 64, 0, 0,
+        2, _MACHINES[architecture], 1, 0x400078, 64, 0, 0, 64, 56, 1, 64, 0, 0,
     )  # fmt: skip
-    marker = f"SHIM {behaviour} {version}{'' if pids else ' NOPIDS'}\n".encode()
-    return header + marker + bytes(padding)
+    size = len(header) + 56 + len(marker)
+    segment = struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, size, size, 4096)
+    return header + segment + marker
 
 
 @dataclass(frozen=True, slots=True)

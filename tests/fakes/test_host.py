@@ -38,7 +38,7 @@ def with_shim(version: str, binary: bytes, **more) -> FakeHost:
 def test_a_sandbox_runs_what_the_link_points_to(version):
     host = with_shim(version, shims.binary())
     cri = host.ports.containerd
-    sandbox = cri.run_sandbox(handler="wasmtime", name="rcm/proof", timeout_s=5)
+    sandbox = cri.run_sandbox(handler="wasmtime", name="proof", timeout_s=5)
 
     assert [c.sandbox for c in cri.containers(timeout_s=1)] == [sandbox]
     assert host.programs.executed[0][0] == LINK
