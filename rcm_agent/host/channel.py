@@ -4,6 +4,9 @@ Called by `cri` and `tasks`. grpc is imported when the first call is made: it ta
 27 MB, which a command that never asks containerd need not pay.
 """
 
+# grpc's stubs come with pyright; for mypy they would be one more package.
+# mypy: disable-error-code="import-untyped"
+
 from __future__ import annotations
 
 import os

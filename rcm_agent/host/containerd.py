@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from rcm_agent import errors, ports
-from rcm_agent.host import cri, tasks
+from rcm_agent.host import cri, sandbox, tasks
 from rcm_agent.host.channel import Channel
 
 SOCKET = "/run/containerd/containerd.sock"
@@ -51,7 +51,7 @@ class RealContainerd:
 
     def run_sandbox(self, *, handler: str, name: str, timeout_s: float) -> str:
         """Start a host-network sandbox of our own with `handler`; its id."""
-        return cri.run_sandbox(self._channel, handler=handler, name=name, timeout_s=timeout_s)
+        return sandbox.run(self._channel, handler=handler, name=name, timeout_s=timeout_s)
 
     def remove_sandbox(self, sandbox: str, *, timeout_s: float) -> None:
         """Stop and remove a sandbox; one that is gone is fine."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -17,18 +16,6 @@ from rcm_agent.host.proto import cri_pb2 as pb
 
 RUNTIME = "runtime.v1.RuntimeService/"
 IMAGE = "runtime.v1.ImageService/"
-
-PROOF_LABEL = "runtime.spinkube.dev/proof"
-"""On every sandbox of ours, so that one that a killed agent left is known and removed."""
-
-PROOF_NAMESPACE = "rcm-proof"
-
-STALE_S = 120.0
-"""A proof takes a tenth of a second: one of this age belongs to an agent that died. A guess."""
-
-_SYSTEMD_PARENT = "/system.slice"
-"""Where a sandbox of ours goes if the handler uses systemd's cgroup driver, which needs a slice:
-without one, runc says `expected cgroupsPath to be of format "slice:prefix:name"`."""
 
 Json = Mapping[str, Any]
 
@@ -42,8 +29,8 @@ def status(channel: Channel, *, timeout_s: float) -> ports.CriStatus:
         pb.VersionResponse.FromString,
         timeout_s=timeout_s,
     )
-    answer = _status(channel, timeout_s=deadline - time.monotonic())
-    config = _config(answer)
+    answer = full_status(channel, timeout_s=deadline - time.monotonic())
+    config = config_of(answer)
     conditions = {condition.type: condition.status for condition in answer.status.conditions}
     return ports.CriStatus(
         runtime_version=version.runtime_version,
@@ -64,13 +51,13 @@ def sandboxes(channel: Channel, *, timeout_s: float) -> tuple[ports.Sandbox, ...
             handler=item.runtime_handler,
             ready=item.state == pb.SANDBOX_READY,
         )
-        for item in _list(channel, timeout_s=timeout_s)
+        for item in items(channel, timeout_s=timeout_s)
     )
 
 
 def names(channel: Channel, *, timeout_s: float) -> dict[str, tuple[str, str]]:
     """Return by id, for containers and sandboxes: a name for people, and the sandbox's id."""
-    pods = {item.id: pod_name(item.metadata) for item in _list(channel, timeout_s=timeout_s)}
+    pods = {item.id: pod_name(item.metadata) for item in items(channel, timeout_s=timeout_s)}
     answer = channel.call(
         RUNTIME + "ListContainers",
         pb.ListContainersRequest(),
@@ -110,34 +97,6 @@ def ensure_image(channel: Channel, reference: str, *, timeout_s: float) -> str |
     except errors.CriError as error:
         return f"{reference} is not on the host and cannot be pulled: {error.cause}"
     return None
-
-
-def run_sandbox(channel: Channel, *, handler: str, name: str, timeout_s: float) -> str:
-    """Start a host-network sandbox of our own with `handler`; its id.
-
-    What agents that died left behind is removed first. If this fails, nothing is left.
-
-    Raises:
-        CriError: with containerd's own words.
-    """
-    deadline = time.monotonic() + timeout_s
-    remove_leftovers(channel, name=name, timeout_s=timeout_s)
-    config = _config(_status(channel, timeout_s=deadline - time.monotonic()))
-    request = pb.RunPodSandboxRequest(
-        config=_sandbox_config(name, cgroup_parent=_cgroup_parent(config, handler)),
-        runtime_handler=handler,
-    )
-    try:
-        answer = channel.call(
-            RUNTIME + "RunPodSandbox",
-            request,
-            pb.RunPodSandboxResponse.FromString,
-            timeout_s=deadline - time.monotonic(),
-        )
-    except errors.CriError:
-        _clear(channel, name=name)
-        raise
-    return answer.pod_sandbox_id
 
 
 def stop_sandbox(channel: Channel, sandbox: str, *, timeout_s: float) -> None:
@@ -180,22 +139,13 @@ def stop_container(channel: Channel, container: str, *, grace_s: int, timeout_s:
             raise
 
 
-def remove_leftovers(channel: Channel, *, name: str, timeout_s: float) -> None:
-    """Remove sandboxes of ours that have this name, or that are too old to be in use."""
-    deadline = time.monotonic() + timeout_s
-    for item in _list(channel, timeout_s=timeout_s):
-        label = item.labels.get(PROOF_LABEL)
-        age_s = time.time() - item.created_at / 1e9
-        if label is not None and (label == name or age_s > STALE_S):
-            remove_sandbox(channel, item.id, timeout_s=deadline - time.monotonic())
-
-
 def pod_name(metadata: pb.PodSandboxMetadata) -> str:
     """Return `namespace/pod`."""
     return f"{metadata.namespace}/{metadata.name}"
 
 
-def _status(channel: Channel, *, timeout_s: float) -> pb.StatusResponse:
+def full_status(channel: Channel, *, timeout_s: float) -> pb.StatusResponse:
+    """Ask Status, with the configuration in it."""
     return channel.call(
         RUNTIME + "Status",
         pb.StatusRequest(verbose=True),
@@ -204,7 +154,8 @@ def _status(channel: Channel, *, timeout_s: float) -> pb.StatusResponse:
     )
 
 
-def _list(channel: Channel, *, timeout_s: float) -> list[pb.PodSandbox]:
+def items(channel: Channel, *, timeout_s: float) -> list[pb.PodSandbox]:
+    """Return CRI's own records of all sandboxes."""
     answer = channel.call(
         RUNTIME + "ListPodSandbox",
         pb.ListPodSandboxRequest(),
@@ -214,57 +165,26 @@ def _list(channel: Channel, *, timeout_s: float) -> list[pb.PodSandbox]:
     return list(answer.items)
 
 
-def _config(answer: pb.StatusResponse) -> Json:
+def config_of(answer: pb.StatusResponse) -> Json:
     """Return the effective CRI configuration that a verbose Status carries."""
     try:
         config: Any = json.loads(answer.info.get("config", "{}"))
     except ValueError:
         return {}
-    return _table(config)
+    return table(config)
 
 
-def _table(value: Any) -> Json:
+def table(value: Any) -> Json:
     """Return a JSON object, or an empty one for anything else (Go writes an empty map as null)."""
     return cast("Json", value) if isinstance(value, dict) else {}
 
 
-def _runtimes(config: Json) -> Json:
-    return _table(_table(config.get("containerd")).get("runtimes"))
+def runtimes(config: Json) -> Json:
+    """Return the tables of the runtimes by name."""
+    return table(table(config.get("containerd")).get("runtimes"))
 
 
 def _handlers(answer: pb.StatusResponse, config: Json) -> frozenset[str]:
     """Runtimes by name: Status lists them from 2.0 on, before that only its configuration does."""
-    listed = {handler.name for handler in answer.runtime_handlers} or set(_runtimes(config))
+    listed = {handler.name for handler in answer.runtime_handlers} or set(runtimes(config))
     return frozenset(listed - {""})
-
-
-def _cgroup_parent(config: Json, handler: str) -> str:
-    options = _table(_table(_runtimes(config).get(handler)).get("options"))
-    return _SYSTEMD_PARENT if options.get("SystemdCgroup") is True else ""
-
-
-def _sandbox_config(name: str, *, cgroup_parent: str) -> pb.PodSandboxConfig:
-    spaces = pb.NamespaceOption(network=pb.NODE, pid=pb.POD, ipc=pb.POD)
-    return pb.PodSandboxConfig(
-        # Its own uid each time: containerd reserves the name of a sandbox that it cannot remove.
-        metadata=pb.PodSandboxMetadata(
-            name=name, uid=str(uuid.uuid4()), namespace=PROOF_NAMESPACE, attempt=0
-        ),
-        labels={PROOF_LABEL: name},
-        linux=pb.LinuxPodSandboxConfig(
-            cgroup_parent=cgroup_parent,
-            security_context=pb.LinuxSandboxSecurityContext(namespace_options=spaces),
-        ),
-    )
-
-
-def _clear(channel: Channel, *, name: str) -> None:
-    """Try to leave nothing of a failed start; the first failure is the one worth telling."""
-    try:
-        remove_leftovers(channel, name=name, timeout_s=CLEAR_S)
-    except errors.CriError:
-        return
-
-
-CLEAR_S = 10.0
-"""For tidying up after a failure. A guess."""

@@ -102,9 +102,18 @@ class Bus:
             elif answer.reply_to == self._serial:
                 return _result(answer, member)
 
+    def ask(self, member: str, signature: str = "", *body: Any, **where: Any) -> Any:
+        """Call a method that has one result, and return that."""
+        answer = self.call(member, signature, *body, **where)
+        try:
+            (result,) = answer
+        except ValueError as error:
+            raise self._nonsense(error) from error
+        return result
+
     def get(self, path: str, interface: str, name: str) -> Any:
         """Return one property of an object; `interface` without its prefix."""
-        answer = self.call(
+        _, value = self.ask(
             "Get",
             "ss",
             f"{NAME}.{interface}",
@@ -112,10 +121,6 @@ class Bus:
             path=path,
             interface="org.freedesktop.DBus.Properties",
         )
-        try:
-            ((_, value),) = answer
-        except (TypeError, ValueError) as error:
-            raise self._nonsense(error) from error
         return value
 
     def wait_signal(

@@ -47,7 +47,7 @@ class RealSystemd:
         """
         begun = time.monotonic()
         with dbus.Bus(self._socket) as bus:
-            (job,) = bus.call("RestartUnit", "ss", name, "replace")
+            job = bus.ask("RestartUnit", "ss", name, "replace")
             result = units.finish(bus, job, what=f"restart {name}", timeout_s=timeout_s)
             if result == "done":
                 return
@@ -104,7 +104,7 @@ def _find(bus: dbus.Bus, name: str) -> str | None:
         bus.call("GetUnitFileState", "s", name)
     except dbus.CallRefused:
         return None
-    (path,) = bus.call("LoadUnit", "s", name)
+    path = bus.ask("LoadUnit", "s", name)
     return str(path)
 
 

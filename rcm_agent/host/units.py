@@ -24,7 +24,7 @@ STOP_S = 30.0
 def loaded(bus: dbus.Bus, name: str) -> str | None:
     """Return the object path of a unit in systemd's memory, None when it is not there."""
     try:
-        (path,) = bus.call("GetUnit", "s", name)
+        path = bus.ask("GetUnit", "s", name)
     except dbus.CallRefused as error:
         if error.name == NO_SUCH_UNIT:
             return None
@@ -34,7 +34,7 @@ def loaded(bus: dbus.Bus, name: str) -> str | None:
 
 def matching(bus: dbus.Bus, pattern: str) -> Mapping[str, str]:
     """Return active states by name of the units in memory whose name matches a glob."""
-    (rows,) = bus.call("ListUnitsByPatterns", "asas", [], [pattern])
+    rows = bus.ask("ListUnitsByPatterns", "asas", [], [pattern])
     return {row[0]: row[3] for row in rows}
 
 
@@ -53,14 +53,14 @@ def start_transient(
     """
     # "fail": the name is new, so there is no job to replace.
     body = (name, "fail", list(properties), [(other, list(more)) for other, more in auxiliary])
-    (job,) = bus.call("StartTransientUnit", "ssa(sv)a(sa(sv))", *body)
+    job = bus.ask("StartTransientUnit", "ssa(sv)a(sa(sv))", *body)
     return finish(bus, job, what=f"start {name}", timeout_s=timeout_s)
 
 
 def stop(bus: dbus.Bus, name: str) -> None:
     """Stop a unit; one that is not there any more is fine."""
     try:
-        (job,) = bus.call("StopUnit", "ss", name, "replace")
+        job = bus.ask("StopUnit", "ss", name, "replace")
     except dbus.CallRefused as error:
         if error.name == NO_SUCH_UNIT:
             return

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import jeepney  # type: ignore[import-untyped]  # it has no types  # pyright: ignore[reportMissingTypeStubs]
+import jeepney  # type: ignore[import-untyped]  # it has none
 
 _GARBAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
 """What the parser raises on bytes that are not D-Bus."""
