@@ -24,13 +24,11 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
-    tell = report.reporter(sys.stderr)
+    tell = report.reporter(sys.stderr, progress=arguments.progress)
     try:
         arguments.run(arguments, _settings(arguments), tell)
     except errors.AgentError as error:
         tell.note("error", error.cause, kind=type(error).__name__, advice=error.advice)
-        if error.advice and sys.stderr.isatty():
-            tell.note("info", error.advice)
         return error.exit_code
     except KeyboardInterrupt:
         tell.note("error", "interrupted: the host is on its former state")
@@ -162,6 +160,12 @@ def _command(
         help="accept an artifact without sha256, and remember the digest found",
     )
     add("--allow-private", action="store_true", help="download from private addresses too")
+    add(
+        "--progress",
+        choices=("auto", "terminal", "json"),
+        default="auto",
+        help="how to tell what happens, on stderr (auto: terminal if it is one)",
+    )
     add("--ca-file", default=_default("CA_FILE"), metavar="FILE", help="certificate authorities")
     add(
         "--mirror",

@@ -58,10 +58,12 @@ class Terminal:
             raise
         self._end(f"✓ {self._line}  {time.monotonic() - began:.2f} s")
 
-    def note(self, level: Level, text: str, **_facts: object) -> None:
-        """Print the sentence."""
+    def note(self, level: Level, text: str, **facts: object) -> None:
+        """Print the sentence, and what to do about it on a line of its own."""
         mark = {"info": " ", "warning": "!", "error": "✗"}[level]
         self._end(f"{mark} {text}")
+        if facts.get("advice"):
+            self._end(f"  → {facts['advice']}")
 
     def bytes(self, done: int, total: int | None) -> None:
         """Redraw the current step with the bytes so far."""
@@ -73,11 +75,15 @@ class Terminal:
         self._draw(f"… {self._line}  {done / _MIB:.1f}{of} MiB")
 
     def _draw(self, text: str) -> None:
-        self._stream.write(f"\r\x1b[2K{text}")
-        self._stream.flush()
+        """Overwrite the line; a stream that cannot (a pipe) gets finished lines only."""
+        if self._stream.isatty():
+            self._stream.write(f"\r\x1b[2K{text}")
+            self._stream.flush()
 
     def _end(self, text: str) -> None:
-        self._draw(text + "\n")
+        self._draw("")
+        self._stream.write(text + "\n")
+        self._stream.flush()
 
 
 class JsonLines:
@@ -131,6 +137,7 @@ class Silent:
         """Tell nothing."""
 
 
-def reporter(stream: IO[str]) -> Reporter:
-    """Return the one that suits `stream`."""
-    return Terminal(stream) if stream.isatty() else JsonLines(stream)
+def reporter(stream: IO[str], *, progress: str) -> Reporter:
+    """Return the one that was asked for, `auto`: the one that suits `stream`."""
+    terminal = stream.isatty() if progress == "auto" else progress == "terminal"
+    return Terminal(stream) if terminal else JsonLines(stream)
