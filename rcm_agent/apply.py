@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from rcm_agent import configure, desired, errors, fetch, gate, plan, records, session, transaction
 from rcm_agent.containerd import diff
-from rcm_agent.host import config_files
 from rcm_agent.records import Installed
 from rcm_agent.work import Work
 from rcm_api import shim as shims

@@ -9,7 +9,7 @@ from __future__ import annotations
 from rcm_agent import check, errors, look, plan, records, restart, settings
 from rcm_agent.containerd import propose
 from rcm_agent.distro import site
-from rcm_agent.host import config_files, files
+from rcm_agent.host import files
 from rcm_agent.work import Work
 
 
@@ -46,11 +46,10 @@ def _files(work: Work, operation: records.Operation) -> None:
 
 def _take_ours_out(work: Work, operation: records.Operation) -> None:
     """Somebody edited a file meanwhile: undo our part, keep theirs."""
-    tree = config_files.read_tree(work.host.kernel, work.site.config)
     status = look.status(work.host)
     version = status.runtime_version if status else operation.after.containerd
     edits = propose.propose(
-        tree=tree,
+        tree=work.tree(version),
         release=site.release(version),
         runtimes=work.current.runtimes,
         owned=work.owned(operation.after.owned),

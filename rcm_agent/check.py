@@ -6,7 +6,7 @@ is always `containerd config dump` of the program that runs on this host.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from rcm_agent.distro import site
 from rcm_agent.host import files
 
 Dump = Mapping[str, Any]
+Runtimes = tuple[model.Runtime, ...]
 SHOWN_DIFFERENCES = 3
 """So many differences are told; the first ones say enough."""
 
@@ -60,23 +61,15 @@ class Check:
         return judge.parse(done.stdout)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """An edit that the binary agreed to."""
-
-    edit: model.Edit
-    trial: Dump
-
-
 def choose(
     check: Check,
     *,
     tree: model.Tree,
     edits: Sequence[model.Edit],
     before: Dump,
-    current: tuple[model.Runtime, ...],
-    wanted: tuple[model.Runtime, ...],
-) -> Judged:
+    current: Runtimes,
+    wanted: Runtimes,
+) -> model.Edit:
     """Return the first edit that changes our runtimes and nothing else.
 
     Raises:
@@ -85,19 +78,11 @@ def choose(
     problems: tuple[str, ...] = ("no way to edit it is known",)
     for edit in edits:
         try:
-            attached = check.of(tree, edit.attached)
-            trial = check.of(tree, edit.trial)
-            final = check.of(tree, edit.final)
+            problems = _problems(check, tree, edit, before=before, states=(current, wanted))
         except errors.ConfigRefused as refusal:
             problems = (refusal.cause,)
-            continue
-        problems = (
-            *_same(before, attached, current, "attached"),
-            *differences(before, trial, current=current, wanted=wanted),
-            *_same(trial, final, wanted, "final"),
-        )
         if not problems:
-            return Judged(edit, trial)
+            return edit
     shown = "; ".join(problems[:SHOWN_DIFFERENCES])
     raise errors.ConfigRefused(
         f"containerd's configuration cannot be changed without other effects: {errors.clip(shown)}",
@@ -105,30 +90,37 @@ def choose(
     )
 
 
-def differences(
-    before: Dump,
-    after: Dump,
-    *,
-    current: Iterable[model.Runtime],
-    wanted: tuple[model.Runtime, ...],
-) -> tuple[str, ...]:
-    """Say what differs between two dumps that should not."""
-    keep = {r.handler for r in wanted}
-    removed = frozenset(r.handler for r in current if r.handler not in keep)
-    return judge.differences(before, after, runtimes=wanted, removed=removed)
-
-
-def problems(
-    dump: Dump, *, wanted: tuple[model.Runtime, ...], gone: frozenset[str]
-) -> tuple[str, ...]:
+def problems(dump: Dump, *, wanted: Runtimes, gone: frozenset[str]) -> tuple[str, ...]:
     """Say what is missing of `wanted`, or still there of `gone`, in an effective configuration."""
-    found = judge.differences(dump, dump, runtimes=wanted, removed=frozenset())
-    lingering = gone & judge.handlers(dump)
-    return (*found, *(f"{handler} is still there" for handler in sorted(lingering)))
+    ours = gone | _handlers(wanted)
+    return judge.differences(dump, dump, runtimes=wanted, removed=ours)
 
 
-def _same(
-    before: Dump, after: Dump, runtimes: tuple[model.Runtime, ...], stage: str
+def _problems(
+    check: Check,
+    tree: model.Tree,
+    edit: model.Edit,
+    *,
+    before: Dump,
+    states: tuple[Runtimes, Runtimes],
 ) -> tuple[str, ...]:
-    found = judge.differences(before, after, runtimes=runtimes, removed=frozenset())
-    return tuple(f"{stage}: {text}" for text in found)
+    """Judge the three states of an edit: no-op, ours and nothing else, the same as tried."""
+    current, wanted = states
+    attached = check.of(tree, edit.attached) if edit.attached else before
+    trial = check.of(tree, edit.trial)
+    final = check.of(tree, edit.final) if edit.final != edit.trial else trial
+    return (
+        *_differences(before, attached, current, ours=_handlers(current)),
+        *_differences(before, trial, wanted, ours=_handlers(current)),
+        *_differences(trial, final, wanted, ours=_handlers(wanted)),
+    )
+
+
+def _differences(
+    before: Dump, after: Dump, runtimes: Runtimes, *, ours: frozenset[str]
+) -> tuple[str, ...]:
+    return judge.differences(before, after, runtimes=runtimes, removed=ours)
+
+
+def _handlers(runtimes: Runtimes) -> frozenset[str]:
+    return frozenset(r.handler for r in runtimes)

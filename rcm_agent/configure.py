@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rcm_agent import check, plan, ports, records
 from rcm_agent.containerd import cgroup, model, propose
 from rcm_agent.distro import site
-from rcm_agent.host import config_files, files
+from rcm_agent.host import files
 from rcm_agent.work import Work
 
 
@@ -45,7 +45,7 @@ class Configuration:
 
 def look(work: Work, version: str) -> Before:
     """Read the files and ask containerd what they mean."""
-    tree = config_files.read_tree(work.host.kernel, work.site.config)
+    tree = work.tree(version)
     dump = check.Check(work.host, work.site).real()
     return Before(tree=tree, dump=dump, release=site.release(version), version=version)
 
@@ -64,7 +64,7 @@ def choose(work: Work, before: Before, after: records.Generation) -> Configurati
         owned=owned,
         dump=before.dump,
     )
-    judged = check.choose(
+    edit = check.choose(
         check.Check(work.host, work.site),
         tree=before.tree,
         edits=edits,
@@ -72,7 +72,7 @@ def choose(work: Work, before: Before, after: records.Generation) -> Configurati
         current=work.current.runtimes,
         wanted=after.runtimes,
     )
-    return _configuration(work, before, judged.edit, owned)
+    return _configuration(work, before, edit, owned)
 
 
 def _configuration(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from rcm_agent import errors, fetch, plan, settings
-from rcm_agent.host import config_files
 from rcm_agent.work import Work
 
 
@@ -81,7 +80,7 @@ def _configuration(work: Work) -> str:
     if not work.current.shims:
         return "none of ours"
     try:
-        tree = config_files.read_tree(work.host.kernel, work.site.config)
+        tree = work.tree(work.current.containerd)
     except errors.AgentError as error:
         return error.cause
     return "as proven" if plan.fingerprint(tree) == work.current.tree else "changed since"

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from rcm_agent import back, errors, forward, plan, records
-from rcm_agent.host import config_files, files, memory
+from rcm_agent.host import files, memory
 from rcm_agent.records import Step
 from rcm_agent.work import Work
 
@@ -77,8 +77,7 @@ def _remembered(work: Work, after: records.Generation) -> records.Generation:
     """The configuration as it was proven; where nothing of ours is left, nothing is remembered."""
     if not after.shims:
         return records.Generation()
-    tree = config_files.read_tree(work.host.kernel, work.site.config)
-    return dataclasses.replace(after, tree=plan.fingerprint(tree))
+    return dataclasses.replace(after, tree=plan.fingerprint(work.tree(after.containerd)))
 
 
 def _give_up(work: Work, operation: records.Operation, failure: BaseException | None) -> None:

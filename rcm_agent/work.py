@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rcm_agent import look, plan, ports, records, settings
 from rcm_agent.containerd import model
 from rcm_agent.distro import site
-from rcm_agent.host import files, memory, store
+from rcm_agent.host import config_files, files, memory, store
 from rcm_agent.report import Reporter
 
 
@@ -30,6 +30,19 @@ class Work:
         """Look at containerd and at the stable paths of our handlers and `also`."""
         handlers = self.current.handlers | also
         return look.observe(self.host, unit=self.site.unit, handlers=handlers)
+
+    def tree(self, version: str) -> model.Tree:
+        """Read the configuration as the containerd of this version does.
+
+        Raises:
+            ConfigRefused: it cannot be read or understood.
+        """
+        return config_files.read_tree(
+            self.host.kernel,
+            self.site.config,
+            release=site.release(version),
+            also=[o.path for o in self.current.owned],
+        )
 
     def owned(self, found: tuple[records.OwnedFile, ...]) -> tuple[model.Owned, ...]:
         """Return the records of our files with their contents."""

@@ -23,7 +23,7 @@ def edits(here: site.Site, wanted: block.Tables, dump: Mapping[str, Any]) -> tup
     final = _final(here, file, plugin, tables)
     edit = model.Edit(
         strategy="in-place",
-        evidence=_evidence(here, file, plugin, tables, wanted),
+        evidence=_evidence(here, file, plugin, added=frozenset(tables) - frozenset(wanted)),
         attached=here.differing(attached),
         trial=here.differing({**attached, places.RUN_FILE: trial_file(final[file], plugin)}),
         final=here.differing(final),
@@ -84,19 +84,12 @@ def _final(here: site.Site, file: str, plugin: str, tables: block.Tables) -> por
     return {path: here.settle(path, data) for path, data in state.items()}
 
 
-def _evidence(
-    here: site.Site, file: str, plugin: str, tables: block.Tables, wanted: block.Tables
-) -> tuple[str, ...]:
+def _evidence(here: site.Site, file: str, plugin: str, *, added: frozenset[str]) -> tuple[str, ...]:
     release = ".".join(map(str, here.release))
-    extra = sorted(set(tables) - set(wanted))
-    found = [
-        f"containerd {release} replaces a whole plugin table by an imported one, so the runtimes "
-        f"go into the file itself",
-        f"{file} is where {plugin} is read from",
-    ]
-    if extra:
-        found.append(
-            f"no file defines a runtime yet: {', '.join(extra)} is written out too, because "
-            f"containerd drops its built-in one as soon as a runtime is defined"
-        )
-    return tuple(found)
+    why = f"containerd {release} replaces a whole plugin table by an imported one: no drop-in here"
+    where = f"{file} is where {plugin} is read from, so the runtimes go in there"
+    if not added:
+        return why, where
+    names = ", ".join(sorted(added))
+    kept = f"{names} is written out too: without it, defining a runtime drops the built-in one"
+    return why, where, kept

@@ -151,7 +151,7 @@ class _Reader:
 
     def value(self, at: int) -> int:
         first = self.text[at]
-        if first == "[" or first == "{":
+        if first in "[{":
             return self.items(at).close + 1
         return _end(_STRING if first in "\"'" else _BARE, self.text, at)
 
@@ -170,7 +170,8 @@ class _Reader:
         return Items(tuple(found), at)
 
     def item(self, at: int, *, keyed: bool) -> Item:
-        path, value = (), at
+        path: tuple[str, ...] = ()
+        value = at
         if keyed:
             path, equals = self.key(at)
             value = self.after_equals(equals)

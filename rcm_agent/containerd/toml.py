@@ -6,7 +6,7 @@ full writer costs a tenth of a second to import, which a run that changes nothin
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import json
 import re
@@ -85,7 +85,7 @@ def _scalar(item: Any) -> str:
         return "true" if item else "false"
     if isinstance(item, str):
         return _string(item)
-    if isinstance(item, datetime.datetime | datetime.date | datetime.time):
+    if isinstance(item, dt.datetime | dt.date | dt.time):
         return item.isoformat()
     if isinstance(item, int | float):
         return repr(item)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 
 from rcm_agent import errors, ports
-from rcm_agent.host import cri, sandbox, tasks
+from rcm_agent.host import cri, tasks
+from rcm_agent.host import sandbox as proofs
 from rcm_agent.host.channel import Channel
 
 SOCKET = "/run/containerd/containerd.sock"
@@ -51,7 +52,7 @@ class RealContainerd:
 
     def run_sandbox(self, *, handler: str, name: str, timeout_s: float) -> str:
         """Start a host-network sandbox of our own with `handler`; its id."""
-        return sandbox.run(self._channel, handler=handler, name=name, timeout_s=timeout_s)
+        return proofs.run(self._channel, handler=handler, name=name, timeout_s=timeout_s)
 
     def remove_sandbox(self, sandbox: str, *, timeout_s: float) -> None:
         """Stop and remove a sandbox; one that is gone is fine."""
@@ -60,15 +61,20 @@ class RealContainerd:
     def stop(self, container: ports.Container, *, timeout_s: float) -> None:
         """End a running container cleanly.
 
-        In CRI its whole sandbox stops, as a part of a pod would be started again at once.
+        In CRI its whole sandbox stops: all containers are asked to end and have a third of the
+        time for it, as StopPodSandbox alone would kill them at once.
         """
         if not container.sandbox:
             tasks.end(self._channel, container.namespace, container.id, timeout_s=timeout_s)
             return
         deadline = time.monotonic() + timeout_s
-        if container.id != container.sandbox:
-            grace_s = max(int(timeout_s / _GRACE_SHARE), 1)
-            cri.stop_container(self._channel, container.id, grace_s=grace_s, timeout_s=timeout_s)
+        members = [
+            id_
+            for id_, (_, sandbox) in cri.names(self._channel, timeout_s=timeout_s).items()
+            if sandbox == container.sandbox != id_
+        ]
+        grace_s = max(int(timeout_s / _GRACE_SHARE), 1)
+        cri.stop_containers(self._channel, members, grace_s=grace_s, timeout_s=timeout_s)
         cri.stop_sandbox(self._channel, container.sandbox, timeout_s=deadline - time.monotonic())
         tasks.require_gone(
             self._channel,
