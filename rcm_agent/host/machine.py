@@ -78,16 +78,19 @@ class RealMachine:
         self._stop.wait(seconds)
 
 
-def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM and SIGINT set from now on; call it in the main thread."""
-    stop = threading.Event()
+def interrupt_once() -> None:
+    """Make the first SIGINT or SIGTERM raise KeyboardInterrupt, and ignore the following ones.
+
+    So a person can stop a run, and cannot stop it from putting the host back.
+    """
 
     def tell(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, tell)
-    signal.signal(signal.SIGINT, tell)
-    return stop
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
 
 
 def _process(directory: Path) -> ports.Process | None:

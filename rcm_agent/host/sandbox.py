@@ -74,7 +74,8 @@ def _cgroup_parent(config: cri.Json, handler: str) -> str:
 
 
 def _config(name: str, *, cgroup_parent: str) -> pb.PodSandboxConfig:
-    spaces = pb.NamespaceOption(network=pb.NODE, pid=pb.POD, ipc=pb.POD)
+    # As a kubelet asks for an ordinary pod, but for the network.
+    spaces = pb.NamespaceOption(network=pb.NODE, pid=pb.CONTAINER, ipc=pb.POD)
     return pb.PodSandboxConfig(
         # Its own uid each time: containerd reserves the name of a sandbox that it cannot remove.
         metadata=pb.PodSandboxMetadata(
