@@ -248,7 +248,8 @@ class Node:
 
     def _import_flags(self) -> tuple[str, ...]:
         # Without it, a Wasm image is not imported: its platform is not this machine's. 2.x import
-        # by the transfer service, which unpacks no foreign platform; --local is the old way.
+        # by the transfer service, which since 2.2 leaves a foreign platform packed until it is
+        # first run; --local is the old way.
         local = () if self.containerd.startswith("1.") else ("--local",)
         return ("--all-platforms", *local)
 
