@@ -39,7 +39,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import typing
 
 CRATE = pathlib.Path(__file__).resolve().parent
 BINARY = "containerd-shim-wasmtime-v1"
@@ -276,10 +275,8 @@ def _compile(
     variant: Variant, *, source: Source, target: pathlib.Path, linking: Environment
 ) -> pathlib.Path:
     """Compile one variant and return its binary, which the next one overwrites."""
-    argv = [
-        *("cargo", "build", "--release", "--locked", "--bin", BINARY),
-        *("--manifest-path", source.manifest, "--target-dir", target, *source.config),
-    ]
+    what = [f"--bin={BINARY}", f"--manifest-path={source.manifest}", f"--target-dir={target}"]
+    argv = ["cargo", "build", "--release", "--locked", *what, *source.config]
     text = {"SHIM_VERSION": variant.version, "SHIM_REVISION": source.revision}
     _run(argv, env={**linking, **text})
     return target / "release" / BINARY
@@ -334,7 +331,7 @@ def _call(
         raise BuildError(f"cannot run {words[0]!r}: please install it") from error
     if done.returncode != 0:
         raise BuildError(f"{' '.join(words)!r} exited with {done.returncode}")
-    return typing.cast("subprocess.CompletedProcess[str]", done)
+    return done
 
 
 if __name__ == "__main__":

@@ -50,5 +50,5 @@ def _inputs() -> dict[str, str | bytes]:
 def _build(workshop: cache.Workshop) -> None:
     workshop.step("cargo build")
     target = cache.root() / "shim-target"
-    command = [sys.executable, _CRATE / "build.py"]
-    workshop.run([*command, "--out", workshop.directory, "--target-dir", target])
+    where = [f"--out={workshop.directory}", f"--target-dir={target}"]
+    workshop.run([sys.executable, _CRATE / "build.py", *where])
