@@ -59,10 +59,9 @@ def plugins_for_drop_in(files: Iterable[toml.Table], root: toml.Table) -> tuple[
 
 def plugin_in_place(files: Iterable[toml.Table]) -> str:
     """Return the plugin id that containerd 1.x reads, given its files in load order."""
-    version = 1
-    for data in files:
-        version = data.get("version") or version
-    return CRI_OLD if version == 1 else CRI_1
+    versions = [data.get("version", 0) for data in files] or [2]  # the root that we would make
+    effective_version = next((v for v in reversed(versions) if v), 1)
+    return CRI_OLD if effective_version == 1 else CRI_1
 
 
 def runtimes(data: toml.Table, plugin: str) -> toml.Table:

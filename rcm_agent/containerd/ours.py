@@ -22,13 +22,16 @@ def created(release: tuple[int, int, int]) -> str:
     return CREATED.format(version=3 if release >= (2, 0, 0) else 2)
 
 
-def without(data: bytes, owned: model.Owned | None, *, globs: Sequence[str]) -> bytes | None:
+def without(
+    data: bytes, owned: model.Owned | None, *, globs: Sequence[str], mine: bool
+) -> bytes | None:
     """Return a file's bytes as they are, or would be, without us; None where we made it.
 
     Args:
         data: the file now.
         owned: what the journal remembers of it.
         globs: the patterns that we add to `imports`.
+        mine: whether it is at a path where only we create files.
     """
     if owned is not None and data == owned.ours:
         return owned.original
@@ -38,8 +41,9 @@ def without(data: bytes, owned: model.Owned | None, *, globs: Sequence[str]) -> 
         rest = _strip_unmarked(rest, owned)
     if rest == text:
         return data
-    made_by_us = owned is None or owned.original is None
-    return None if made_by_us and _is_nothing(rest) else rest.encode()
+    created_by_us = mine if owned is None else owned.original is None
+    nothing = _is_created(rest) or (created_by_us and _is_blank(rest))
+    return None if nothing else rest.encode()
 
 
 def strip(text: str, *, globs: Sequence[str]) -> str:
@@ -115,7 +119,10 @@ def _strip_unmarked(text: str, owned: model.Owned) -> str:
     return text
 
 
-def _is_nothing(text: str) -> bool:
-    """Tell whether a file that we made has nothing in it any more."""
-    bare = text.removeprefix(scan.BOM)
-    return not bare.strip() or bare in {CREATED.format(version=2), CREATED.format(version=3)}
+def _is_created(text: str) -> bool:
+    """Tell whether this is a root that we made, and nobody else wrote to."""
+    return text in {CREATED.format(version=2), CREATED.format(version=3)}
+
+
+def _is_blank(text: str) -> bool:
+    return not text.removeprefix(scan.BOM).strip()

@@ -75,7 +75,7 @@ def look(tree: model.Tree, *, release: dialect.Release, owned: tuple[model.Owned
     base = {
         path: None
         if path == places.RUN_FILE
-        else ours.without(data, remembered.get(path), globs=here.globs)
+        else ours.without(data, remembered.get(path), globs=here.globs, mine=path in here.files)
         for path, data in today.items()
     }
     active = (tree.root_path, *(source.path for source in tree.imports))

@@ -1,0 +1,1 @@
+"""The configuration engine without containerd: tables, traps, properties."""
