@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Lookup = Callable[[str, int], tuple[str, ...]]
-"""Addresses of a host, as text. Raises OSError."""
 
 _V4 = {
     "0.0.0.0/8": "this host",
@@ -80,14 +77,14 @@ def why_refused(address: Address) -> str | None:
     return named if named is not None or address in _UNICAST else "reserved"
 
 
-def resolve(host: str, port: int, *, allow_private: bool, lookup: Lookup) -> tuple[str, ...]:
+def resolve(host: str, port: int, *, allow_private: bool) -> tuple[str, ...]:
     """Return every address of `host`, all of them fit to connect to.
 
     Raises:
         Refused: one of them is not public; then none is used.
         OSError: the name cannot be resolved.
     """
-    found = lookup(host, port)
+    found = look_up(host, port)
     for text in found:
         why = why_refused(ipaddress.ip_address(text))
         if why is not None and not allow_private:

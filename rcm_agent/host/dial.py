@@ -10,9 +10,10 @@ netrc and content decoding are off: `requests` sends one request and that is all
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +35,12 @@ class Dialer:
     """What a connection needs to know."""
 
     limits: limits.Limits
-    lookup: addresses.Lookup
     allow_private: bool
     """For this host."""
 
     def connect(self, host: str, port: int) -> socket.socket:
         """Connect to the first of the host's addresses that answers; all are checked first."""
-        found = addresses.resolve(host, port, allow_private=self.allow_private, lookup=self.lookup)
+        found = addresses.resolve(host, port, allow_private=self.allow_private)
         problem: OSError = OSError("the name has no address")
         for address in found:
             try:
@@ -90,15 +90,13 @@ def secure_socket(kept: limits.Limits) -> type[ssl.SSLSocket]:
 class _Adapter(requests.adapters.HTTPAdapter):
     """An adapter whose pools use connections of the dialer's."""
 
-    def __init__(self, dialer: Dialer, ca_file: str | None) -> None:
+    def __init__(self, dialer: Dialer, context: ssl.SSLContext | None) -> None:
         self._dialer = dialer
-        self._ca_file = ca_file
+        self._context = context
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *_: Any, **__: Any) -> None:
-        manager = urllib3.PoolManager(
-            num_pools=1, maxsize=1, ssl_context=_context(self._ca_file, self._dialer.limits)
-        )
+        manager = urllib3.PoolManager(num_pools=1, maxsize=1, ssl_context=self._context)
         manager.pool_classes_by_scheme = _pool_classes(self._dialer)
         self.poolmanager = manager
 
@@ -171,7 +169,8 @@ def ask(
         Unreachable: everything else.
     """
     dialer.limits.reset()
-    adapter = _Adapter(dialer, ca_file)
+    secure = location.scheme == "https"  # certificates take 50 ms to load
+    adapter = _Adapter(dialer, _context(ca_file, dialer.limits) if secure else None)
     try:
         request = requests.Request("GET", location.url, headers=dict(headers)).prepare()
         timeout_s = min(dialer.limits.connect_s, dialer.limits.next_timeout_s())
@@ -184,21 +183,30 @@ def ask(
 
 def reason(error: BaseException) -> str:
     """Find the words worth showing in a chain of wrapped errors; no URL is in them."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return f"certificate: {seen.verify_message}"
-        if isinstance(seen, OSError) and not isinstance(seen, requests.RequestException):
-            return errors.clip(seen.strerror or str(seen) or type(seen).__name__)
-        seen = seen.__cause__ or seen.__context__
+    for seen in _chain(error):
+        match seen:
+            case ssl.SSLCertVerificationError():
+                return f"certificate: {seen.verify_message}"
+            case requests.RequestException():
+                continue
+            case OSError():
+                return errors.clip(seen.strerror or str(seen) or type(seen).__name__)
+            case http.client.IncompleteRead():
+                return "the connection ended early"
+            case http.client.HTTPException():
+                return f"the answer is not HTTP as it should be ({type(seen).__name__})"
+            case _:
+                continue
     return type(error).__name__
 
 
 def is_certificate(error: BaseException) -> bool:
     """Tell whether asking again cannot help, because the server is not who it should be."""
+    return any(isinstance(seen, ssl.SSLCertVerificationError) for seen in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, ssl.SSLCertVerificationError):
-            return True
+        yield seen
         seen = seen.__cause__ or seen.__context__
-    return False

@@ -20,21 +20,21 @@ def follow(
     *,
     policy: terms.Policy,
     kept: limits.Limits,
-    lookup: addresses.Lookup = addresses.look_up,
     trusted: bool = False,
 ) -> tuple[locations.Location, dial.Answer]:
     """Return the first answer that is not a redirect, and from where it came.
 
-    `trusted`: the administrator named this host, so it may be private; where it redirects may not.
+    `trusted`: the administrator named this host and port, so it may be private; no other may.
 
     Raises:
         FetchError: a hop leads where we do not go, or there are too many.
         dial.Unreachable: the network failed.
     """
     here = location
-    for hop in range(policy.max_redirects + 1):
-        private = policy.allow_private or (trusted and hop == 0)
-        dialer = dial.Dialer(kept, lookup, allow_private=private)
+    for _ in range(policy.max_redirects + 1):
+        named = trusted and (here.host, here.port) == (location.host, location.port)
+        private = policy.allow_private or named
+        dialer = dial.Dialer(kept, allow_private=private)
         answer = _ask(here, headers, dialer=dialer, ca_file=policy.ca_file)
         if answer.status not in _REDIRECTS:
             return here, answer

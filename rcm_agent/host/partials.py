@@ -134,12 +134,10 @@ def opened(kernel: ports.Kernel, key: str, *, max_bytes: int) -> Generator[Parti
     try:
         partial.start(max_bytes=max_bytes)
         yield partial
-    except Interrupted:
-        partial.close()
-        raise
-    except Exception:
-        with contextlib.suppress(OSError):  # the first failure is the one worth telling
-            partial.discard()
+    except Exception as error:
+        if not (isinstance(error, Interrupted) and partial.size):
+            with contextlib.suppress(OSError):  # the first failure is the one worth telling
+                partial.discard()
         raise
     finally:
         partial.close()
