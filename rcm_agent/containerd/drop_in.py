@@ -47,7 +47,7 @@ def _conf_d_is_imported(here: site.Site) -> bool:
 def _edit(here: site.Site, place: str, plugin: str, wanted: block.Tables) -> model.Edit:
     holder = _holder(here, place)
     patterns = (places.RUN_GLOB,) if holder == place else here.places.globs
-    attached = _attached(here, holder, patterns)
+    attached: ports.Files = _attached(here, holder, patterns)
     final = _final(here, place, plugin, wanted, holder=holder, patterns=patterns)
     trial = final
     if _only_adds(here, plugin, wanted):

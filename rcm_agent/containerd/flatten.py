@@ -75,7 +75,7 @@ def _expand(state: Mapping[str, bytes], pattern: str) -> Iterable[str]:
 def _with_imports(data: bytes, names: Sequence[str]) -> bytes:
     """Replace a file's `imports`; its other lines stay as they are."""
     text = toml.decode(data)
-    line = f"imports = {toml.value(names)}"
+    line = f"imports = {toml.value(list(names))}"
     for statement in scan.scan(text).root_keys():
         if statement.path == ("imports",):
             return (text[: statement.start] + line + text[statement.value_end :]).encode()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import posixpath
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from rcm_agent import errors
 from rcm_agent.containerd import glob, toml
@@ -25,8 +24,8 @@ def listed(path: str, data: bytes | None) -> tuple[str, ...]:
     Raises:
         ConfigRefused: `imports` is no list of strings; containerd does not start with it.
     """
-    found: Any = toml.parse(data).get("imports", [])
-    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+    found: object = toml.parse(data).get("imports", [])
+    if not toml.is_list(found) or not all(isinstance(item, str) for item in found):
         raise errors.ConfigRefused(
             f"imports in {path} is not a list of strings",
             advice="correct it: containerd does not start with it",

@@ -14,6 +14,10 @@ from rcm_agent import ports
 from rcm_agent.containerd import block, dialect, model, ours, patterns_edit, places, site, toml
 
 
+BUILT_IN = frozenset({"runc"})
+"""Runtimes that containerd has without any file."""
+
+
 def edits(here: site.Site, wanted: block.Tables, dump: Mapping[str, Any]) -> tuple[model.Edit, ...]:
     """Return the one edit there is."""
     plugin = dialect.plugin_in_place(data for _, data in here.base_files())
@@ -52,15 +56,9 @@ def _implicit(
 
     That is runc. It is written out as it is effective now, values that say nothing left out.
     """
-    written = toml.table(toml.parse(here.bare(file)), "plugins", plugin, "containerd")
-    if "runtimes" in written:
-        return {}
+    written = dialect.runtimes(toml.parse(here.bare(file)), plugin)
     now = dialect.effective(dump).get("runtimes", {})
-    foreign = {name: table for name, table in now.items() if name in BUILT_IN}
-    return {name: _telling(table) for name, table in foreign.items()}
-
-
-BUILT_IN = frozenset({"runc"})
+    return {n: _telling(now[n]) for n in sorted(BUILT_IN) if n in now and n not in written}
 
 
 def _telling(table: toml.Table) -> toml.Table:

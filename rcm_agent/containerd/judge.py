@@ -116,8 +116,8 @@ def _without_runtimes(plugin: Mapping[str, Any], ours: Collection[str]) -> Mappi
     return {**plugin, "containerd": containerd}
 
 
-def _compare(path: tuple[str, ...], before: Any, after: Any) -> Iterator[str]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
+def _compare(path: tuple[str, ...], before: object, after: object) -> Iterator[str]:
+    if toml.is_table(before) and toml.is_table(after):
         for key in sorted({*before, *after}):
             yield from _compare((*path, key), before.get(key, _MISSING), after.get(key, _MISSING))
     elif not _same(before, after):
@@ -125,11 +125,11 @@ def _compare(path: tuple[str, ...], before: Any, after: Any) -> Iterator[str]:
         yield f"{where}: {_show(before)} becomes {_show(after)}"
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     """Compare values with their types: `1` is not `true`."""
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
+    if toml.is_table(one) and toml.is_table(other):
         return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
+    if toml.is_list(one) and toml.is_list(other):
         return len(one) == len(other) and all(map(_same, one, other))
     return type(one) is type(other) and one == other
 

@@ -12,7 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from rcm_agent.containerd import scan
 
@@ -46,12 +46,22 @@ def newline(text: str) -> str:
     return "\r\n" if first > 0 and text[first - 1] == "\r" else "\n"
 
 
-def table(data: Table, *path: str) -> Table:
+def is_table(item: object) -> TypeGuard[Table]:
+    """Tell whether a parsed value is a table."""
+    return isinstance(item, Mapping)
+
+
+def is_list(item: object) -> TypeGuard[list[Any]]:
+    """Tell whether a parsed value is an array."""
+    return isinstance(item, list)
+
+
+def table(data: object, *path: str) -> Table:
     """Return the table at `path`, an empty one when there is none."""
-    found: Any = data
-    for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    found = data
+    for name in path:
+        found = found.get(name) if is_table(found) else None
+    return found if is_table(found) else {}
 
 
 def key(text: str) -> str:
@@ -59,12 +69,12 @@ def key(text: str) -> str:
     return text if _BARE_KEY.fullmatch(text) else _string(text)
 
 
-def value(item: Any) -> str:
+def value(item: object) -> str:
     """Write a value on one line; tables become inline tables."""
-    if isinstance(item, Mapping):
+    if is_table(item):
         pairs = (f"{key(name)} = {value(inner)}" for name, inner in item.items())
         return "{ " + ", ".join(pairs) + " }" if item else "{}"
-    if isinstance(item, list | tuple):
+    if is_list(item):
         return "[" + ", ".join(value(inner) for inner in item) + "]"
     return _scalar(item)
 
@@ -73,14 +83,14 @@ def tables(path: tuple[str, ...], content: Table) -> Iterator[str]:
     """Write a table as lines: its header, its values, then the tables in it."""
     yield "[" + ".".join(key(part) for part in path) + "]"
     for name, item in content.items():
-        if not isinstance(item, Mapping):
+        if not is_table(item):
             yield f"  {key(name)} = {value(item)}"
     for name, item in content.items():
-        if isinstance(item, Mapping):
+        if is_table(item):
             yield from tables((*path, name), item)
 
 
-def _scalar(item: Any) -> str:
+def _scalar(item: object) -> str:
     if isinstance(item, bool):
         return "true" if item else "false"
     if isinstance(item, str):
