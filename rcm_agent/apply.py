@@ -157,7 +157,9 @@ def _observe(work: Work, wanted: tuple[desired.Wanted, ...]) -> plan.Observed:
 
 def _settled(work: Work, wanted: tuple[desired.Wanted, ...], observed: plan.Observed) -> bool:
     digests = {s.name: s.wanted for s in work.current.shims} | {w.name: w.digest for w in wanted}
-    tree = config_files.read_tree(work.host.kernel, work.site.config)
+    if not work.current.shims:
+        return False
+    tree = work.tree(work.current.containerd)
     return plan.settled(current=work.current, tree=tree, observed=observed, wanted=digests) and all(
         fetch.intact(work, shim) for shim in work.current.shims
     )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from rcm_agent import apply, errors, remove, report, session, settings, status
-from rcm_agent.host import manifests
+from rcm_agent.host import machine, manifests
 from rcm_agent.host import open as doors
 from rcm_agent.work import Work
 
@@ -24,6 +24,7 @@ INTERRUPTED = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
+    machine.interrupt_once()
     tell = report.reporter(sys.stderr, progress=arguments.progress)
     try:
         arguments.run(arguments, _settings(arguments), tell)
@@ -81,8 +82,8 @@ def _recover(
 
 
 def _opened(chosen: settings.Settings, tell: report.Reporter) -> AbstractContextManager[Work]:
-    host = doors.open_host(root=chosen.root, socket=chosen.socket)
-    where = session.locate(host, chosen)
+    where = session.locate(doors.open_host(chosen.root), chosen)
+    host = doors.open_host(chosen.root, socket=where.socket)
     return session.opened(host, where, chosen=chosen, tell=tell)
 
 

@@ -20,7 +20,7 @@ def open_host(
 ) -> ports.Host:
     """Return the host whose file system is mounted at `root`.
 
-    Sockets are paths as the host sees them. `stop` ends every wait (`machine.stop_on_signals`).
+    Sockets are paths as the host sees them. `stop` ends every wait once it is set.
     """
     kernel = RealKernel(root)
     base = root.rstrip("/")
