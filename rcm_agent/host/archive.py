@@ -15,6 +15,8 @@ from rcm_agent import errors
 from rcm_agent.host import compression, entries, reading, tar, terms
 
 SHIM_PREFIX = "containerd-shim-"
+MAX_CANDIDATES = 64
+"""Kept in memory while looking for the one. A guess."""
 MAX_SHOWN = 8
 """Candidates named in an error; a guess that fits two lines."""
 _ADVICE = "use the archive as its project publishes it, or name another one"
@@ -40,12 +42,14 @@ def choose(archive: Archive, *, binary: str | None) -> str:
     Raises:
         FetchError: there is no such member, or more than one.
     """
+    if binary is not None:
+        return entries.normal_member(binary)
     found: list[tar.Member] = []
     for member, _ in _entries(archive):
         if member.kind == "file" and (member.executable or _is_shim(member)):
             found.append(member)
-    if binary is not None:
-        return entries.normal_member(binary)
+        if len(found) > MAX_CANDIDATES:
+            break
     for some in ([m for m in found if m.executable], [m for m in found if _is_shim(m)]):
         if len(some) == 1:
             return some[0].name
@@ -60,16 +64,15 @@ def extract(archive: Archive, name: str, *, write: Callable[[bytes], None]) -> N
     """
     seen: list[str] = []
     found = False
-    for member, stream in _entries(archive):
+    for member, content in _entries(archive):
         if member.name != name:
-            if member.kind == "file" and len(seen) < MAX_SHOWN:
-                seen.append(member.name)
+            seen.extend([member.name] if member.kind == "file" and len(seen) <= MAX_SHOWN else [])
             continue
         if found:
             raise _refused(archive, f"it has {name!r} twice")
         if member.kind != "file":
             raise _refused(archive, f"{name!r} in it is a {member.kind}")
-        _copy(stream, member, write)
+        _copy(archive, content, name, write=write)
         found = True
     if not found:
         raise errors.FetchError(
@@ -109,11 +112,14 @@ class _Content:
         return data
 
 
-def _copy(content: _Content, member: tar.Member, write: Callable[[bytes], None]) -> None:
-    while data := content.some():
-        write(data)
-    if content.left:
-        raise tar.BadTar(f"it ends within {member.name!r}")
+def _copy(
+    archive: Archive, content: _Content, name: str, *, write: Callable[[bytes], None]
+) -> None:
+    with _told(archive):
+        while data := content.some():
+            write(data)
+        if content.left:
+            raise tar.BadTar(f"it ends within {name!r}")
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ MAX_RECORD_BYTES = 64 * 1024
 """Of a long name or a PAX header. A guess: a path has at most 4,096 bytes on Linux."""
 MAX_NAME_BYTES = 255
 """NAME_MAX of every Linux file system, per part."""
+MAX_PATH_BYTES = 4096
+"""PATH_MAX of Linux."""
 _PLAIN_NAME_BYTES = 100
 """What the header's own field holds (POSIX ustar)."""
 
@@ -144,7 +146,7 @@ def _clean(raw: bytes) -> str:
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts:
         raise BadTar(f"it has a name that leads out of it: {name[:80]!r}")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
+    if len(raw) > MAX_PATH_BYTES or any(len(part.encode()) > MAX_NAME_BYTES for part in parts):
         raise BadTar(f"it has a name of more than {MAX_NAME_BYTES} bytes: {name[:80]!r}…")
     return "/".join(parts)
 

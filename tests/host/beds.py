@@ -60,7 +60,7 @@ class Bed:
         self,
         data: bytes | None = SHIM,
         *,
-        location: str = "",
+        location: str | None = None,
         sha: str | None = "",
         binary: str | None = None,
         trust: bool = False,
@@ -73,7 +73,9 @@ class Bed:
         small = {"deadline_s": 5.0, "stall_s": 2.0, "connect_s": 2.0, "allow_private": True}
         return store.ensure(
             self.kernel,
-            terms.Source(location=location or self.url(), sha256=sha, binary=binary),
+            terms.Source(
+                location=self.url() if location is None else location, sha256=sha, binary=binary
+            ),
             machine=machine,
             policy=terms.Policy(**{**small, **limits}),
             timing=terms.Timing(clock=time.monotonic, wait=self.waits.append, jitter=lambda: 1.0),
@@ -91,6 +93,10 @@ class Bed:
         assert "\n" not in caught.value.cause + caught.value.advice
         assert caught.value.advice
         return caught.value
+
+    def beside(self, stored: store.Stored) -> list[Path]:
+        """Return all files of the entry."""
+        return list((self.root / stored.path.lstrip("/")).parent.iterdir())
 
     def content(self, stored: store.Stored) -> bytes:
         return (self.root / stored.path.lstrip("/")).read_bytes()

@@ -186,7 +186,7 @@ def test_a_host_that_does_not_accept_is_given_up(bed):
 
 
 def test_a_name_that_does_not_resolve_is_given_up(bed, monkeypatch):
-    def fail(host, port):
+    def fail(*_):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(addresses, "look_up", fail)
@@ -207,7 +207,7 @@ def test_a_name_is_looked_up_once_for_each_connection(bed, monkeypatch):
     """DNS rebinding: a second look-up, after the check, would get another answer."""
     asked = []
 
-    def rebind(host, port):
+    def rebind(host, _):
         asked.append(host)
         return ("127.0.0.1",) if len(asked) == 1 else ("127.0.0.254",)
 
@@ -278,7 +278,7 @@ def test_redirects_end_at_the_limit(bed):
         pytest.param("http://2130706433:{port}/there", "loopback", id="loopback as a number"),
         pytest.param("http://[::ffff:127.0.0.1]:{port}/there", "mapped", id="IPv4-mapped"),
         pytest.param("http://[::1]:{port}/there", "loopback", id="IPv6 loopback"),
-        pytest.param("http://0.0.0.0:{port}/there", "this host", id="0.0.0.0"),
+        pytest.param("http://0.0.0.0:{port}/there", "this host", id="any"),
         pytest.param("http://10.0.0.1/there", "private", id="private"),
         pytest.param("file:///etc/shadow", "from http to file", id="file"),
         pytest.param("ftp://ftp.example/x", "scheme 'ftp'", id="ftp"),

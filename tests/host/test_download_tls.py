@@ -69,7 +69,7 @@ def test_the_name_is_checked_though_the_address_is_pinned(bed, authority, serve,
         pytest.param(1, "certificate: unable to get local issuer", id="unknown authority"),
     ],
 )
-def test_a_wrong_certificate_is_refused_at_once(bed, authority, serve, days, words):
+def test_a_wrong_certificate_is_refused_at_once(bed, authority, serve, *, days, words):
     server = serve({"/shim": web.content(SHIM)}, authority.context(days=days))
 
     bed.refused(words, location=server.url("/shim"), ca_file=None if days > 0 else authority.file)
