@@ -13,7 +13,6 @@ from typing import Any
 from rcm_agent import ports
 from rcm_agent.containerd import block, dialect, model, ours, patterns_edit, places, site, toml
 
-
 BUILT_IN = frozenset({"runc"})
 """Runtimes that containerd has without any file."""
 
