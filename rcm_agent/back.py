@@ -6,10 +6,11 @@ what is there, not at what should have happened.
 
 from __future__ import annotations
 
-from rcm_agent import check, errors, look, plan, records, restart, settings
+from rcm_agent import check, errors, look, plan, proof, records, restart, settings, switch
 from rcm_agent.containerd import propose
 from rcm_agent.distro import site
 from rcm_agent.host import files
+from rcm_agent.records import Step
 from rcm_agent.work import Work
 
 
@@ -19,11 +20,36 @@ def undo(work: Work, operation: records.Operation) -> None:
     Raises:
         AgentError: something could not be put back.
     """
-    work.host.systemd.disarm(settings.SWITCH)
+    guarded = _guard(work, operation)
+    _proofs(work, operation)
     _files(work, operation)
     _links(work, operation)
     _containerd(work, operation)
+    if not work.host.systemd.disarm(settings.SWITCH) and guarded:
+        _files(work, operation)
+        _containerd(work, operation)
+    _proofs(work, operation)
     _leftovers(work, operation)
+
+
+def _guard(work: Work, operation: records.Operation) -> bool:
+    """Wind the switch up again: it must outlive us until containerd has left the trial."""
+    armed = records.ORDER.index(operation.step) >= records.ORDER.index(Step.ARM)
+    if Step.ARM not in operation.steps or not armed:
+        return False
+    programs = switch.commands(operation, work.host.kernel, unit=work.site.unit)
+    work.host.systemd.arm(settings.SWITCH, delay_s=settings.SWITCH_DELAY_S, commands=programs)
+    return True
+
+
+def _proofs(work: Work, operation: records.Operation) -> None:
+    """Remove the sandbox of a proof that was killed, if CRI answers."""
+    if Step.PROVE not in operation.steps:
+        return
+    try:
+        proof.remove_leftovers(work.host)
+    except errors.CriError:
+        return
 
 
 def _files(work: Work, operation: records.Operation) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
-from rcm_agent import back, errors, forward, plan, records
+from rcm_agent import back, errors, forward, plan, records, settings
 from rcm_agent.host import files, memory
 from rcm_agent.records import Step
 from rcm_agent.work import Work
@@ -24,8 +25,12 @@ def carry_out(work: Work, operation: records.Operation) -> None:
         Blocked, BudgetSpent: the same, and containerd was not restarted.
         Degraded: a step failed, and putting back failed too.
     """
+    _attempt(work, operation, operation.steps)
+
+
+def _attempt(work: Work, operation: records.Operation, steps: tuple[Step, ...]) -> None:
     try:
-        _take(work, operation, operation.steps)
+        _take(work, operation, steps)
     except (errors.Blocked, errors.BudgetSpent, KeyboardInterrupt) as failure:
         _give_up(work, operation, failure)
         raise
@@ -38,21 +43,36 @@ def recover(work: Work) -> str:
     """Finish or undo what a killed run left; says which, empty when there was nothing.
 
     Raises:
+        RolledBack: finishing failed and the host is on its former state.
         Degraded: the host could not be put back.
     """
     operation = work.memory.journal.operation
     if operation is None:
         return ""
-    observed = work.observe(operation.after.handlers)
-    committed = all(
-        files.digest(files.read(work.host.kernel, f.path)) == f.final for f in operation.files
-    )
-    if plan.recovery(operation, observed, committed=committed) == "undo":
+    first = operation.steps.index(operation.step)
+    if operation.step is Step.DISARM:
+        # Taken back already, or fired: once it cannot fire any more, the files tell which.
+        work.host.systemd.disarm(settings.SWITCH)
+        first += 1
+    if _recovery(work, operation) == "undo":
         _give_up(work, operation, None)
         return f"undone: a run was killed at the step '{operation.step}'"
-    first = operation.steps.index(operation.step)
-    _take(work, operation, operation.steps[first:])
+    _attempt(work, operation, operation.steps[first:])
     return f"finished: a run was killed at the step '{operation.step}'"
+
+
+def _recovery(work: Work, operation: records.Operation) -> Literal["finish", "undo"]:
+    observed = work.observe(operation.after.handlers)
+    found = [
+        (files.digest(files.read(work.host.kernel, f.path)), f.trial, f.final)
+        for f in operation.files
+    ]
+    committed = all(sha == final for sha, _, final in found)
+    tried = all(sha in {trial, final} for sha, trial, final in found)
+    stands = committed or (tried and observed.boot_id == operation.boot_id)
+    if operation.step in {Step.DISARM, Step.COMMIT} and not stands:
+        return "undo"
+    return plan.recovery(operation, observed, committed=committed)
 
 
 def _take(work: Work, operation: records.Operation, steps: tuple[Step, ...]) -> None:
@@ -85,7 +105,7 @@ def _give_up(work: Work, operation: records.Operation, failure: BaseException | 
     step = reached.step if reached is not None else Step.PREPARE
     try:
         with work.tell.step("undo", f"from the step '{step}'"):
-            back.undo(work, operation)
+            back.undo(work, reached or operation)
     except errors.AgentError as second:
         first = f"{failure}; " if failure is not None else ""
         raise errors.Degraded(

@@ -81,3 +81,19 @@ class Work:
         parents = {change.path.rpartition("/")[0] for change in operation.files}
         for path in (*(p for p in parents if p.endswith("/rcm.d")), settings.BIN):
             files.remove_directory(self.host.kernel, path)
+
+    def remove_temporary(self, operation: records.Operation | None) -> None:
+        """Remove half-written files of a killed run."""
+        kernel = self.host.kernel
+        changed: list[str] = []
+        if operation is not None:
+            changed = [f.path for f in operation.files] + [c.path for c in operation.links]
+        for path in (settings.JOURNAL, settings.RESTARTS, *changed):
+            parent, _, name = path.rpartition("/")
+            files.remove(kernel, f"{kernel.realpath(parent)}/{name}{files.TEMPORARY}")
+            if kernel.realpath(path) != path:
+                files.remove(kernel, kernel.realpath(path) + files.TEMPORARY)
+        if kernel.lstat(settings.SCRATCH) is not None:
+            for name in kernel.listdir(settings.SCRATCH):
+                files.remove(kernel, f"{settings.SCRATCH}/{name}")
+            files.remove_directory(kernel, settings.SCRATCH)

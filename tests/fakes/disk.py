@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import fnmatch
+import functools
 import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Literal
 
 MAX_LINKS = 40
@@ -55,6 +55,18 @@ class Inode:
         return self.mode, self.uid, self.gid
 
 
+@functools.lru_cache(maxsize=4096)
+def parts(path: str) -> tuple[str, ...]:
+    """Return the names in a path; pathlib does the same ten times slower."""
+    return tuple(part for part in path.split("/") if part not in {"", "."})
+
+
+def split(path: str) -> tuple[str, str]:
+    """Return directory and last name of a path."""
+    *above, name = parts(path) or ("",)
+    return "/" + "/".join(above), name
+
+
 class Disk:
     """One tree of files; mounts of tmpfs in it are lost at a power cut."""
 
@@ -76,7 +88,7 @@ class Disk:
 
     def realpath(self, path: str) -> str:
         """Follow every link; missing parts are kept as written."""
-        todo = [part for part in reversed(PurePosixPath(path).parts) if part != "/"]
+        todo = [*reversed(parts(path))]
         done: list[str] = []
         links = 0
         while todo:
@@ -94,12 +106,12 @@ class Disk:
             text = inode.data.decode()
             if text.startswith("/"):
                 done.clear()
-            todo.extend(p for p in reversed(PurePosixPath(text).parts) if p != "/")
+            todo.extend(reversed(parts(text)))
         return "/" + "/".join(done)
 
-    def _peek(self, parts: list[str]) -> Inode | None:
+    def _peek(self, names: list[str]) -> Inode | None:
         here = self.inodes[ROOT]
-        for part in parts:
+        for part in names:
             number = here.entries.get(part)
             if number is None:
                 return None
@@ -109,7 +121,7 @@ class Disk:
     def walk(self, path: str) -> int:
         """Return the inode at a path without links in its parents."""
         number = ROOT
-        for part in PurePosixPath(path).parts[1:]:
+        for part in parts(path):
             inode = self.inodes[number]
             if inode.kind != "dir":
                 raise failure(errno.ENOTDIR, path)
@@ -120,13 +132,13 @@ class Disk:
 
     def entry(self, path: str) -> tuple[int, str]:
         """Return the directory (links followed) and the last name of `path`."""
-        pure = PurePosixPath(path)
-        if pure.name in {"", ".."}:
-            pure = PurePosixPath(self.realpath(path))
-        parent = self.walk(self.realpath(str(pure.parent)))
+        above, name = split(path)
+        if name in {"", ".."}:
+            above, name = split(self.realpath(path))
+        parent = self.walk(self.realpath(above))
         if self.inodes[parent].kind != "dir":
             raise failure(errno.ENOTDIR, path)
-        return parent, pure.name
+        return parent, name
 
     def itself(self, path: str) -> int | None:
         """Return the inode at `path`, a last link not followed; None when nothing is."""
@@ -185,7 +197,7 @@ class Disk:
         """Create a directory and its parents; existing ones are fine."""
         if self.itself(self.realpath(path)) is not None:
             return
-        self.makedirs(str(PurePosixPath(path).parent))
+        self.makedirs(split(path)[0])
         self.add(path, Inode(kind="dir", mode=0o755))
 
     def put(self, path: str, data: bytes, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
@@ -193,7 +205,7 @@ class Disk:
         target = self.realpath(path)
         number = self.itself(target)
         if number is None:
-            self.makedirs(str(PurePosixPath(target).parent))
+            self.makedirs(split(target)[0])
             number = self.add(target, Inode(kind="file", mode=mode, uid=uid, gid=gid))
         elif self.inodes[number].kind != "file":
             raise failure(errno.EISDIR, path)
@@ -202,7 +214,7 @@ class Disk:
         self.set_data(number, data)
 
     def link(self, text: str, path: str) -> None:
-        self.makedirs(str(PurePosixPath(path).parent))
+        self.makedirs(split(path)[0])
         self.add(path, Inode(kind="link", mode=0o777, data=text.encode()))
 
     def hard_link(self, path: str, other: str) -> None:
@@ -211,7 +223,7 @@ class Disk:
 
     def special(self, path: str) -> None:
         """Put a socket there."""
-        self.makedirs(str(PurePosixPath(path).parent))
+        self.makedirs(split(path)[0])
         self.add(path, Inode(kind="other", mode=0o660))
 
     def get(self, path: str) -> bytes | None:
@@ -245,7 +257,7 @@ class Disk:
     def glob(self, pattern: str) -> list[str]:
         """Return what Go's filepath.Glob would: `*` matches dotfiles too."""
         found = ["/"]
-        for part in PurePosixPath(pattern).parts[1:]:
+        for part in parts(pattern):
             found = [
                 f"{here.rstrip('/')}/{name}" for here in found for name in self._matches(here, part)
             ]

@@ -251,8 +251,8 @@ class FakeKernel:
         self.gate.after()
 
     def lock(self, path: str) -> int | None:
-        self.gate.before("kernel.lock", path)
         number = self.disk.itself(path)
+        self.gate.before("kernel.lock", path, effect=number is None)
         if number is None:
             number = self.disk.add(path, disks.Inode(kind="file", mode=0o600))
         self._refuse_special(number, path)
