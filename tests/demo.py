@@ -90,6 +90,7 @@ class Demo:
             print("The first container still runs.")
             self.hello("hello-again", "Hello from the new version!")
             self.agent("status")
+            pod.stop(container)
 
     def hello(self, name: str, text: str) -> None:
         """Run a module to its end and show what it printed."""
