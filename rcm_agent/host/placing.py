@@ -129,41 +129,36 @@ def _move(
         programs=(*_others(program, before), program),
     )
     made.make_executable()
-    with partials.disk("place", entries.directory(digest)):
-        _rename(kernel, made.path, digest=digest, name=program.name)
-        _write_meta(kernel, digest, meta=meta, was_there=before is not None)
+    directory = entries.directory(digest)
+    existed = kernel.lstat(directory) is not None
+    with partials.disk("place", directory):
+        try:
+            _rename(kernel, made.path, directory=directory, name=program.name)
+            _write_meta(kernel, f"{directory}/{entries.META}", meta)
+        except (OSError, errors.HostError):
+            if not existed:
+                _undo(kernel, directory)
+            raise
     return program
 
 
-def _rename(kernel: ports.Kernel, path: str, *, digest: str, name: str) -> None:
-    directory = entries.directory(digest)
+def _rename(kernel: ports.Kernel, path: str, *, directory: str, name: str) -> None:
     files.make_directory(kernel, directory)
-    try:
-        kernel.rename(path, f"{directory}/{name}")
-        kernel.fsync_dir(directory)
-    except OSError:
-        _undo(kernel, directory)
-        raise
+    kernel.rename(path, f"{directory}/{name}")
+    kernel.fsync_dir(directory)
 
 
-def _write_meta(kernel: ports.Kernel, digest: str, *, meta: entries.Meta, was_there: bool) -> None:
-    path = f"{entries.directory(digest)}/{entries.META}"
-    try:
-        data = entries.format_meta(meta)
-        files.replace(kernel, path, data, expected=files.read(kernel, path))
-    except errors.HostError:
-        if not was_there:
-            _undo(kernel, entries.directory(digest))
-        raise
+def _write_meta(kernel: ports.Kernel, path: str, meta: entries.Meta) -> None:
+    data = entries.format_meta(meta)
+    files.replace(kernel, path, data, expected=files.read(kernel, path))
 
 
 def _undo(kernel: ports.Kernel, directory: str) -> None:
-    """Leave no entry that does not count; one that did count before stays."""
+    """Remove an entry that was to be new. One that was there stays: a shim in it may be in use."""
     with contextlib.suppress(OSError, errors.HostError):  # the first failure is told
-        if kernel.lstat(f"{directory}/{entries.META}") is None:
-            for name in kernel.listdir(directory):
-                kernel.unlink(f"{directory}/{name}")
-            files.remove_directory(kernel, directory)
+        for name in sorted(kernel.listdir(directory), key=entries.META.__ne__):  # it goes first
+            kernel.unlink(f"{directory}/{name}")
+        files.remove_directory(kernel, directory)
 
 
 def _fitted(program: entries.Program, before: entries.Meta | None) -> entries.Program:
