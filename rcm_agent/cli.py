@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import Protocol
 
 from rcm_agent import apply, errors, remove, report, session, settings, status
 from rcm_agent.host import machine, manifests
@@ -131,11 +132,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class Commands(Protocol):
+    """What argparse gives for sub-commands; its own type has no public name."""
+
+    def add_parser(self, name: str, *, help: str, description: str) -> argparse.ArgumentParser:  # noqa: A002 - argparse's own word
+        """Add a command."""
+        ...
+
+
 Run = Callable[[argparse.Namespace, settings.Settings, report.Reporter], None]
 
 
 def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: Commands,
     name: str,
     run: Run,
     text: str,

@@ -50,25 +50,23 @@ def _unusable(reason: str) -> errors.HostError:
 
 
 def _generation(found: dict[str, Any]) -> records.Generation:
-    return records.Generation(
-        **{
-            **found,
-            "shims": tuple(records.Installed(**s) for s in found["shims"]),
-            "owned": tuple(records.OwnedFile(**o) for o in found["owned"]),
-        }
-    )
+    rest: dict[str, Any] = {
+        **found,
+        "shims": tuple(records.Installed(**s) for s in found["shims"]),
+        "owned": tuple(records.OwnedFile(**o) for o in found["owned"]),
+    }
+    return records.Generation(**rest)
 
 
 def _operation(found: dict[str, Any]) -> records.Operation:
-    return records.Operation(
-        **{
-            **found,
-            "step": records.Step(found["step"]),
-            "steps": tuple(records.Step(s) for s in found["steps"]),
-            "handlers": tuple(found["handlers"]),
-            "files": tuple(records.FileChange(**f) for f in found["files"]),
-            "links": tuple(records.LinkChange(**link) for link in found["links"]),
-            "prove": tuple(found["prove"]),
-            "after": _generation(found["after"]),
-        }
-    )
+    rest: dict[str, Any] = {
+        **found,
+        "step": records.Step(found["step"]),
+        "steps": tuple(records.Step(s) for s in found["steps"]),
+        "handlers": tuple(found["handlers"]),
+        "files": tuple(records.FileChange(**f) for f in found["files"]),
+        "links": tuple(records.LinkChange(**link) for link in found["links"]),
+        "prove": tuple(found["prove"]),
+        "after": _generation(found["after"]),
+    }
+    return records.Operation(**rest)

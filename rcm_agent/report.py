@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Literal, Protocol
 
 Level = Literal["info", "warning", "error"]
@@ -22,8 +22,7 @@ _MIB = 1 << 20
 class Reporter(Protocol):
     """Where the agent tells what it does."""
 
-    @contextmanager
-    def step(self, name: str, detail: str = "") -> Iterator[None]:
+    def step(self, name: str, detail: str = "") -> AbstractContextManager[None]:
         """Frame a step: begun, then done with its duration, or failed."""
         ...
 
@@ -46,7 +45,7 @@ class Terminal:
         self._drawn = 0.0
 
     @contextmanager
-    def step(self, name: str, detail: str = "") -> Iterator[None]:
+    def step(self, name: str, detail: str = "") -> Generator[None]:
         """Draw `… name detail`, then the same with a mark and the duration."""
         began = time.monotonic()
         self._line = f"{name:<9} {detail}"
@@ -95,7 +94,7 @@ class JsonLines:
         self._told = 0
 
     @contextmanager
-    def step(self, name: str, detail: str = "") -> Iterator[None]:
+    def step(self, name: str, detail: str = "") -> Generator[None]:
         """Tell when the step ended, and how."""
         began = time.monotonic()
         outcome = "failed"
@@ -126,7 +125,7 @@ class Silent:
     """For tests, and for looking without telling."""
 
     @contextmanager
-    def step(self, _name: str, _detail: str = "") -> Iterator[None]:
+    def step(self, _name: str, _detail: str = "") -> Generator[None]:
         """Tell nothing."""
         yield
 

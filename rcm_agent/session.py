@@ -6,7 +6,7 @@ a DaemonSet) exclude each other here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from rcm_agent import errors, look, ports, settings, transaction
@@ -24,7 +24,7 @@ def locate(host: ports.Host, chosen: settings.Settings) -> site.Site:
 @contextmanager
 def opened(
     host: ports.Host, where: site.Site, *, chosen: settings.Settings, tell: Reporter
-) -> Iterator[Work]:
+) -> Generator[Work]:
     """Take the lock and read the journal.
 
     Raises:

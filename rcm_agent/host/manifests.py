@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rcm_agent import errors
 from rcm_api import shim as shims
@@ -74,7 +74,9 @@ def _documents(text: bytes, name: str) -> list[Any]:
 
 
 def _is_shim(document: object) -> bool:
-    return not isinstance(document, dict) or document.get("kind") in {"Shim", None}
+    if not isinstance(document, dict):
+        return True
+    return cast("dict[object, object]", document).get("kind") in {"Shim", None}
 
 
 def _parse(document: object, name: str) -> shims.Shim:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import cast
+from typing import Any
 
 from rcm_agent import errors, journal, ports, records, settings
 from rcm_agent.host import files
@@ -84,9 +84,9 @@ class Memory:
         """Return when, in seconds since boot, this boot's recent restarts were."""
         data = files.read(self._kernel, settings.RESTARTS)
         try:
-            found = json.loads(data or b"{}")
-            times = found["times"] if found.get("boot") == boot_id else []
-            recent = [float(t) for t in cast("list[float]", times)]
+            found: dict[str, Any] = json.loads(data or b"{}")
+            times: list[Any] = found["times"] if found.get("boot") == boot_id else []
+            recent = [float(t) for t in times]
         except (ValueError, KeyError, TypeError, AttributeError):
             recent = []
         return tuple(t for t in recent if uptime_s - t < settings.RESTART_WINDOW_S)
