@@ -13,7 +13,7 @@ MIRROR_ATTEMPTS = 2
 """A mirror that is down must not eat the time of the original. A guess."""
 
 
-def fetch(task: job.Job, location: locations.Location) -> None:
+def fetch(task: job.Job, kernel: ports.Kernel, location: locations.Location) -> None:
     """Fill the partial file from a mirror or from the location.
 
     Raises:
@@ -27,7 +27,12 @@ def fetch(task: job.Job, location: locations.Location) -> None:
     problems: list[errors.FetchError] = []
     for place in (*mirrors, location):
         try:
-            _fetch_from(task, place, kept=kept, mirror=place is not location)
+            if place.scheme == "file":
+                _copy_from(task, kernel, place)
+            else:
+                _fetch_from(task, place, kept=kept, mirror=place is not location)
+        except partials.DiskRefused:
+            raise
         except errors.FetchError as problem:
             problems.append(problem)
         else:
@@ -35,22 +40,18 @@ def fetch(task: job.Job, location: locations.Location) -> None:
     raise _all_failed(problems)
 
 
-def copy(task: job.Job, kernel: ports.Kernel, location: locations.Location) -> None:
-    """Fill the partial file from a file of the host.
-
-    Raises:
-        FetchError: the file cannot be read, is too large, or not what was promised.
-    """
+def _copy_from(task: job.Job, kernel: ports.Kernel, place: locations.Location) -> None:
     task.partial.restart()
     try:
-        with reading.open_file(kernel, location.path) as file:
-            _copy_all(task, file, location)
+        with reading.open_file(kernel, place.path) as file:
+            _copy_all(task, file, place)
     except OSError as error:
         raise errors.FetchError(
-            f"cannot read {location.shown}: {errors.clip(error.strerror or str(error))}",
+            f"cannot read {place.shown}: {errors.clip(error.strerror or str(error))}",
             advice="name a regular file that is on this host",
         ) from error
-    if wrong := _mismatch(task, location, media_type=""):
+    if wrong := _mismatch(task, place, media_type=""):
+        task.partial.restart()
         raise wrong
 
 

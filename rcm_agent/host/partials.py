@@ -27,6 +27,10 @@ class Interrupted(errors.FetchError):
     """The download broke off; what is there may be continued."""
 
 
+class DiskRefused(errors.FetchError):
+    """The file system said no; another source would fare no better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where the bytes of a partial file came from."""
@@ -151,12 +155,12 @@ def disk(verb: str, path: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise errors.FetchError(
+        raise DiskRefused(
             f"cannot {verb} {path}: {errors.clip(error.strerror or str(error))}",
             advice="check the free space, the mount and the permissions of /opt/rcm",
         ) from error
     except errors.HostError as error:
-        raise errors.FetchError(error.cause, advice=error.advice) from error
+        raise DiskRefused(error.cause, advice=error.advice) from error
 
 
 def seal(kernel: ports.Kernel, handle: int) -> None:

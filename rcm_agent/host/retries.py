@@ -12,6 +12,8 @@ FIRST_PAUSE_S = 0.5
 """Doubled each time. A guess: a restarting proxy is back within seconds."""
 LONGEST_PAUSE_S = 30.0
 """A guess; servers that want more say so."""
+_DOUBLINGS = 16
+"""More would not fit a float one day; the longest pause is reached by the sixth."""
 
 
 def pause_s(failures: int, *, jitter: float, asked_s: float | None) -> float:
@@ -20,7 +22,7 @@ def pause_s(failures: int, *, jitter: float, asked_s: float | None) -> float:
     At least half of the step, so that fifteen thousand nodes that failed together come back
     apart; never less than what the server asked for.
     """
-    step = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** (failures - 1))
+    step = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures - 1, _DOUBLINGS))
     return max(step * (0.5 + jitter / 2), asked_s or 0.0)
 
 

@@ -15,13 +15,11 @@ from dataclasses import dataclass, replace
 
 from rcm_agent import errors, ports
 from rcm_agent.host import (
-    download,
     entries,
     files,
     job,
     locations,
     partials,
-    placing,
     reading,
     terms,
 )
@@ -84,6 +82,8 @@ def ensure(  # noqa: PLR0913 - one record more would only rename them
         there = verify(kernel, source.sha256, machine=machine, binary=source.binary).stored
         if there is not None:
             return there
+    from rcm_agent.host import download  # noqa: PLC0415 - most runs have nothing to fetch
+
     with (
         _tidied_when_refused(kernel),
         partials.opened(kernel, _key(source), max_bytes=policy.max_bytes) as partial,
@@ -95,10 +95,7 @@ def ensure(  # noqa: PLR0913 - one record more would only rename them
             tell=progress,
             partial=partial,
         )
-        if location.scheme == "file":
-            download.copy(task, kernel, location)
-        else:
-            download.fetch(task, location)
+        download.fetch(task, kernel, location)
         return _stored(kernel, source, machine=machine, location=location, task=task)
 
 
@@ -196,6 +193,8 @@ def _stored(
     task: job.Job,
 ) -> Stored:
     """Place what was fetched, unless it turns out to be there: its digest was not known before."""
+    from rcm_agent.host import placing  # noqa: PLC0415 - most runs have nothing to fetch
+
     digest = task.partial.digest()
     if source.sha256 is None:
         there = verify(kernel, digest, machine=machine, binary=source.binary).stored

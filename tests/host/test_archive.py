@@ -318,3 +318,8 @@ def test_a_name_unfit_for_a_file_is_replaced(bed, name):
 
     assert stored.path.endswith("/shim")
     assert bed.content(stored) == SHIM
+
+
+@pytest.mark.parametrize("archive", [param.values[0] for param in HOSTILE])
+def test_nothing_is_parsed_before_the_digest_is_right(bed, archive):
+    bed.refused("brings sha256", **put(bed, archive), sha="0" * 64)

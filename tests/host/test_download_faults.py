@@ -375,3 +375,19 @@ def test_a_mirror_over_http_needs_a_digest(bed):
     )
 
     assert bed.server.requests == []
+
+
+def test_a_directory_of_the_host_may_be_a_mirror(bed):
+    (bed.root / "srv").mkdir()
+    (bed.root / "srv/shim").write_bytes(SHIM)
+
+    stored = bed.fetch(mirrors=((bed.url("/"), "file:///srv/"),))
+
+    assert bed.content(stored) == SHIM
+    assert bed.server.requests == []
+
+
+def test_a_directory_without_the_file_gives_way(bed):
+    bed.replies["/shim"] = web.content(SHIM)
+
+    assert bed.content(bed.fetch(mirrors=((bed.url("/"), "file:///srv/"),))) == SHIM

@@ -174,3 +174,51 @@ def test_a_date_will_do_instead_of_an_etag(bed):
     bed.fetch()
 
     assert bed.server.requests[1].headers["if-range"] == date
+
+
+# --- without a digest -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def secure(tmp_path):
+    """Serve over TLS, which first use needs; yields the replies and how to fetch."""
+    authority = web.authority(tmp_path)
+    replies = {}
+    server = web.Server(replies, authority.context())
+    how = {"sha": None, "trust": True, "ca_file": authority.file}
+    yield replies, server, how | {"location": server.url("/shim")}
+    server.close()
+
+
+def test_first_use_continues_only_the_same_version(bed, secure):
+    replies, server, how = secure
+    replies["/shim"] = web.cut(OTHER, upto=1000, etag='"one"')
+    with pytest.raises(errors.FetchError):
+        bed.fetch(**how, attempts=1)
+    replies["/shim"] = web.content(SHIM, etag='"two"')
+
+    stored = bed.fetch(**how)
+
+    assert stored.digest == beds.sha256(SHIM)
+    assert server.requests[-1].headers["if-range"] == '"one"'
+
+
+def test_first_use_continues_the_same_version(bed, secure):
+    replies, _, how = secure
+    replies["/shim"] = web.cut(SHIM, upto=1000, etag='"one"')
+    with pytest.raises(errors.FetchError):
+        bed.fetch(**how, attempts=1)
+    replies["/shim"] = web.content(SHIM, etag='"one"')
+
+    assert bed.fetch(**how).fetched_bytes == len(SHIM) - 1000
+
+
+def test_first_use_without_a_version_starts_again(bed, secure):
+    replies, server, how = secure
+    replies["/shim"] = web.cut(OTHER, upto=1000)
+    with pytest.raises(errors.FetchError):
+        bed.fetch(**how, attempts=1)
+    replies["/shim"] = web.content(SHIM)
+
+    assert bed.fetch(**how).digest == beds.sha256(SHIM)
+    assert "range" not in server.requests[-1].headers

@@ -55,13 +55,16 @@ def test_what_is_there_is_verified_and_listed(bed, stored):
 
 @pytest.mark.usefixtures("stored")
 def test_nothing_to_do_writes_nothing(bed):
-    before = {path: path.lstat() for path in bed.root.rglob("*")}
+    before = times(bed)
 
     bed.fetch()
 
-    assert {path: path.lstat()[:9] for path in bed.root.rglob("*")} == {
-        path: found[:9] for path, found in before.items()
-    }
+    assert times(bed) == before
+
+
+def times(bed):
+    stats = ((path, path.lstat()) for path in bed.root.rglob("*"))
+    return {path: (found.st_ino, found.st_mtime_ns, found.st_ctime_ns) for path, found in stats}
 
 
 def flip(path):
