@@ -41,8 +41,9 @@ def detail(work: Work, step: Step, operation: records.Operation) -> str:
     return ", ".join(operation.prove) if step is Step.PROVE else ""
 
 
-def _prepare(_work: Work, _operation: records.Operation) -> None:
+def _prepare(work: Work, operation: records.Operation) -> None:
     """The journal holds the whole operation; the host is untouched."""
+    work.settle(operation)
 
 
 def _link(work: Work, operation: records.Operation) -> None:

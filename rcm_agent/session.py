@@ -44,9 +44,8 @@ def opened(
 
 def recover(work: Work) -> str:
     """Finish or undo what a killed run left; says which, empty when there was nothing."""
-    operation = work.memory.journal.operation
+    work.remove_temporary()
     outcome = transaction.recover(work)
-    work.remove_temporary(operation)
     if outcome:
         work.tell.note("warning", outcome)
     work.memory.forget(keep=memory.referenced(work.current))

@@ -49,6 +49,7 @@ def recover(work: Work) -> str:
     operation = work.memory.journal.operation
     if operation is None:
         return ""
+    work.settle(operation)
     first = operation.steps.index(operation.step)
     if operation.step is Step.DISARM:
         # Taken back already, or fired: once it cannot fire any more, the files tell which.

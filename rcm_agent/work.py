@@ -82,17 +82,21 @@ class Work:
         for path in (*(p for p in parents if p.endswith("/rcm.d")), settings.BIN):
             files.remove_directory(self.host.kernel, path)
 
-    def remove_temporary(self, operation: records.Operation | None) -> None:
-        """Remove half-written files of a killed run."""
-        kernel = self.host.kernel
+    def settle(self, operation: records.Operation) -> None:
+        """Make durable what a run that was killed has left, before anything builds on it."""
+        paths = [settings.JOURNAL, f"{settings.BACKUP}/any"]
+        paths += [s.path for s in operation.after.shims] + [c.path for c in operation.links]
+        paths += [self.host.kernel.realpath(f.path) for f in operation.files]
+        files.settle(self.host.kernel, (p for p in paths if not p.startswith(settings.RUN)))
+
+    def remove_temporary(self) -> None:
+        """Remove half-written files of a killed run, while the journal still names them."""
+        kernel, operation = self.host.kernel, self.memory.journal.operation
         changed: list[str] = []
         if operation is not None:
             changed = [f.path for f in operation.files] + [c.path for c in operation.links]
         for path in (settings.JOURNAL, settings.RESTARTS, *changed):
-            parent, _, name = path.rpartition("/")
-            files.remove(kernel, f"{kernel.realpath(parent)}/{name}{files.TEMPORARY}")
-            if kernel.realpath(path) != path:
-                files.remove(kernel, kernel.realpath(path) + files.TEMPORARY)
+            files.remove_temporary(kernel, path)
         if kernel.lstat(settings.SCRATCH) is not None:
             for name in kernel.listdir(settings.SCRATCH):
                 files.remove(kernel, f"{settings.SCRATCH}/{name}")

@@ -7,6 +7,7 @@ on the simulated host that cuts the power.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from rcm_agent import errors, ports
@@ -154,6 +155,31 @@ def swap_link(kernel: ports.Kernel, path: str, text: str) -> bool:
         _discard(kernel, temporary)
         raise _failed("link", path, error) from error
     return True
+
+
+def settle(kernel: ports.Kernel, paths: Iterable[str]) -> None:
+    """Make the names of `paths` durable, up to the root.
+
+    A run that was killed between a rename and its fsync leaves what looks done, and what a power
+    cut may still take back; whoever goes on from there must call this first.
+
+    Raises:
+        HostError: the file system refused.
+    """
+    parents = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
+    for path in sorted(parents):
+        if kernel.lstat(path) is None:
+            continue
+        try:
+            kernel.fsync_dir(path)
+        except OSError as error:
+            raise _failed("make durable", path, error) from error
+
+
+def remove_temporary(kernel: ports.Kernel, path: str) -> None:
+    """Remove what `replace` or `swap_link` of `path` left when it was killed."""
+    remove(kernel, path + TEMPORARY)
+    remove(kernel, kernel.realpath(path) + TEMPORARY)
 
 
 def _require(kernel: ports.Kernel, path: str, expected: bytes | None) -> None:
