@@ -10,6 +10,8 @@ Called by `cri` and `tasks`. grpc is imported when the first call is made: it ta
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -49,6 +51,11 @@ class Message(Protocol):
         ...
 
 
+EARLY = "server is not initialized yet"
+"""CRI's answer, before it looks at the call, for some milliseconds after a start (1.6 to 2.x)."""
+
+EARLY_S = 0.02
+
 Answer = TypeVar("Answer")
 Parse = Callable[[bytes], Answer]
 """`FromString` of a generated message."""
@@ -62,6 +69,8 @@ class Channel:
         self._socket = socket
         self._grpc: Any = None
         self._channel: Any = None
+        self._early = threading.Event()
+        """Never set: waiting for it lets time pass."""
 
     def call(
         self,
@@ -77,7 +86,17 @@ class Channel:
         Raises:
             CriError: with the gRPC status and containerd's own words.
         """
-        return self.gather(method, [request], parse, timeout_s=timeout_s, namespace=namespace)[0]()
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left_s = deadline - time.monotonic()
+            try:
+                return self.gather(method, [request], parse, timeout_s=left_s, namespace=namespace)[
+                    0
+                ]()
+            except errors.CriError as error:
+                if EARLY not in error.cause or left_s < EARLY_S:
+                    raise
+            self._early.wait(EARLY_S)
 
     def gather(
         self,

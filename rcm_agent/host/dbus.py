@@ -49,19 +49,21 @@ class CallRefused(errors.UnitError):
 class Bus:
     """A conversation; a context manager that hangs up at its end."""
 
-    def __init__(self, path: str = SOCKET) -> None:
-        """Dial and authenticate.
+    def __init__(self, path: str = SOCKET, *, patience_s: float = CALL_S) -> None:
+        """Dial and authenticate; `patience_s` is for that and for each answer.
 
         Raises:
             UnitError: nothing there, nobody listening, refused, too slow, or not D-Bus.
         """
         self._path = path
+        self._patience_s = patience_s
+        self._silent: TimeoutExpired | None = None
         self._serial = 0
         self._decoder = wire.Decoder()
         self._signals: deque[wire.Message] = deque()
         self._socket = socket.socket(socket.AF_UNIX)
         try:
-            self._greet(time.monotonic() + CALL_S)
+            self._greet(time.monotonic() + patience_s)
         except BaseException:
             self._socket.close()
             raise
@@ -84,19 +86,21 @@ class Bus:
         *body: Any,
         path: str = MANAGER,
         interface: str = NAME + ".Manager",
-        timeout_s: float = CALL_S,
     ) -> tuple[Any, ...]:
         """Call a method and return its results. Descriptors may stand where the signature has h.
 
         Raises:
             CallRefused: systemd answered with an error.
-            UnitError: no answer in time, or the conversation broke.
+            UnitError: no answer in time (then no further call is tried), or the conversation
+                broke.
         """
-        deadline = time.monotonic() + timeout_s
+        if self._silent is not None:
+            raise self._silent
+        deadline = time.monotonic() + self._patience_s
         self._serial += 1
         self._send(wire.Call(NAME, path, interface, member, signature, body), deadline)
         while True:
-            answer = self._receive(deadline, member)
+            answer = self._answer(deadline, member)
             if answer.kind == "signal":
                 self._signals.append(answer)
             elif answer.reply_to == self._serial:
@@ -113,7 +117,7 @@ class Bus:
 
     def get(self, path: str, interface: str, name: str) -> Any:
         """Return one property of an object; `interface` without its prefix."""
-        _, value = self.ask(
+        result = self.ask(
             "Get",
             "ss",
             f"{NAME}.{interface}",
@@ -121,6 +125,10 @@ class Bus:
             path=path,
             interface="org.freedesktop.DBus.Properties",
         )
+        try:
+            _, value = result
+        except (TypeError, ValueError) as error:
+            raise self._nonsense(error) from error
         return value
 
     def wait_signal(
@@ -169,13 +177,26 @@ class Bus:
         return answer
 
     def _send(self, call: wire.Call, deadline: float) -> None:
-        data, descriptors = wire.encode(call, self._serial)
+        try:
+            data, descriptors = wire.encode(call, self._serial)
+        except (TypeError, ValueError) as error:
+            raise errors.UnitError(
+                f"cannot put {call.member} into D-Bus: {errors.clip(str(error))}",
+                advice="check names and arguments for odd characters",
+            ) from error
         try:
             self._socket.settimeout(_left(deadline))
             sent = socket.send_fds(self._socket, [data], descriptors) if descriptors else 0
             self._socket.sendall(data[sent:])
         except OSError as error:
             raise self._broken(call.member, error) from error
+
+    def _answer(self, deadline: float, member: str) -> wire.Message:
+        try:
+            return self._receive(deadline, member)
+        except TimeoutExpired as error:
+            self._silent = error
+            raise
 
     def _receive(self, deadline: float, member: str) -> wire.Message:
         while True:
@@ -204,7 +225,7 @@ class Bus:
 
     def _unreachable(self, error: OSError) -> errors.UnitError:
         return errors.UnitError(
-            f"cannot reach systemd at {self._path}: {error.strerror or 'no answer in time'}",
+            f"cannot reach systemd at {self._path}: {error.strerror or error}",
             advice="this needs a host with systemd, and root; in a container, mount "
             "/run/systemd/private and see that --root is right",
         )

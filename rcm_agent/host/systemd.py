@@ -26,13 +26,20 @@ _LOUD = ("level=fatal", "level=error", "containerd: ", "panic: ")
 class RealSystemd:
     """systemd behind a private socket."""
 
-    def __init__(self, socket: str = dbus.SOCKET) -> None:
-        """Serve the systemd that listens on `socket` (a path in our own file system)."""
+    def __init__(self, socket: str = dbus.SOCKET, *, patience_s: float = dbus.CALL_S) -> None:
+        """Serve the systemd that listens on `socket` (a path in our own file system).
+
+        `patience_s` is for each answer of systemd, not for what it was told to do.
+        """
         self._socket = socket
+        self._patience_s = patience_s
+
+    def _bus(self) -> dbus.Bus:
+        return dbus.Bus(self._socket, patience_s=self._patience_s)
 
     def unit(self, name: str) -> ports.Unit:
         """Return the unit's state; asking for one that does not exist leaves nothing loaded."""
-        with dbus.Bus(self._socket) as bus:
+        with self._bus() as bus:
             path = _find(bus, name)
             if path is None:
                 return _missing(name)
@@ -46,7 +53,7 @@ class RealSystemd:
                 is not done in time; systemd goes on with it then.
         """
         begun = time.monotonic()
-        with dbus.Bus(self._socket) as bus:
+        with self._bus() as bus:
             job = bus.ask("RestartUnit", "ss", name, "replace")
             result = units.finish(bus, job, what=f"restart {name}", timeout_s=timeout_s)
             if result == "done":
@@ -61,22 +68,22 @@ class RealSystemd:
 
     def reset_failed(self, name: str) -> None:
         """Forget failures and the start limit; a unit that is not loaded has neither."""
-        with dbus.Bus(self._socket) as bus:
+        with self._bus() as bus:
             units.forget(bus, name)
 
     def run(self, argv: Sequence[str], *, timeout_s: float, path: str = "") -> ports.Completed:
         """Run a program of the host to its end."""
-        with dbus.Bus(self._socket) as bus:
+        with self._bus() as bus:
             return transient.run(bus, argv, timeout_s=timeout_s, path=path)
 
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
         """Run `commands` one after the other in `delay_s` seconds, whatever becomes of us."""
-        with dbus.Bus(self._socket) as bus:
+        with self._bus() as bus:
             switch.arm(bus, name, delay_s=delay_s, commands=commands)
 
     def disarm(self, name: str) -> bool:
         """Take back `arm`; False when nothing of that name waits any more."""
-        with dbus.Bus(self._socket) as bus:
+        with self._bus() as bus:
             return switch.disarm(bus, name)
 
     def last_words(self, name: str, *, since: float) -> str:

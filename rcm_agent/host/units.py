@@ -17,6 +17,9 @@ NO_SUCH_UNIT = dbus.NAME + ".NoSuchUnit"
 Properties = Sequence[tuple[str, tuple[str, Any]]]
 """Of a transient unit: name, then D-Bus signature and value."""
 
+RESULT = 3
+"""Where JobRemoved has the job's result: after its number, its path and the unit."""
+
 STOP_S = 30.0
 """Longest wait for a unit of ours to stop; they are killed at once, so it takes milliseconds."""
 
@@ -85,14 +88,14 @@ def finish(bus: dbus.Bus, job: str, *, what: str, timeout_s: float) -> str:
     """
     begun = time.monotonic()
     ended = bus.wait_signal(
-        "JobRemoved", wanted=lambda body: body[1:2] == (job,), timeout_s=timeout_s
+        "JobRemoved", wanted=lambda body: len(body) > RESULT and body[1] == job, timeout_s=timeout_s
     )
     if ended is None:
         raise errors.UnitError(
             f"cannot {what}: not done after {time.monotonic() - begun:.0f} s",
             advice="systemd goes on trying; see systemctl list-jobs and the unit's journal",
         )
-    return str(ended[3])
+    return str(ended[RESULT])
 
 
 def command(argv: Sequence[str], *, may_fail: bool = False) -> tuple[str, list[str], bool]:

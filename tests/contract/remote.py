@@ -103,7 +103,7 @@ def opened(node: Any, *, root: str = "/") -> collections.abc.Iterator[Agent]:
     """Start a process that opens the node's doors; it ends with the block."""
     from tests.testbed import shell  # noqa: PLC0415 - the node has no Docker
 
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [*shell.command(node.name, env=_PYTHON), "python3", "-P", "-c", _SERVE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

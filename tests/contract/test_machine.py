@@ -108,9 +108,9 @@ def test_the_first_signal_interrupts_and_the_next_are_ignored(number):
     before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         machines.interrupt_once()
-        timer = threading.Timer(0.2, os.kill, [os.getpid(), number])
+        timer = threading.Timer(0.3, os.kill, [os.getpid(), number])
+        timer.start()
         with pytest.raises(KeyboardInterrupt):
-            timer.start()
             machines.RealMachine().wait(5)
         timer.join()
 
