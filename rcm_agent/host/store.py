@@ -9,7 +9,6 @@ A file in the store is never written to, only replaced by rename: a running shim
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
@@ -21,6 +20,7 @@ from rcm_agent.host import (
     locations,
     partials,
     reading,
+    sources,
     terms,
 )
 
@@ -76,7 +76,7 @@ def ensure(  # noqa: PLR0913 - one record more would only rename them
     Raises:
         FetchError: it cannot be had or is not fit. The store is as it was.
     """
-    _check(source, trust_on_first_use=trust_on_first_use)
+    sources.check(source, trust_on_first_use=trust_on_first_use)
     location = locations.parse(source.location)
     if source.sha256 is not None:
         there = verify(kernel, source.sha256, machine=machine, binary=source.binary).stored
@@ -86,7 +86,7 @@ def ensure(  # noqa: PLR0913 - one record more would only rename them
 
     with (
         _tidied_when_refused(kernel),
-        partials.opened(kernel, _key(source), max_bytes=policy.max_bytes) as partial,
+        partials.opened(kernel, sources.key(source), max_bytes=policy.max_bytes) as partial,
     ):
         task = job.Job(
             sha256=source.sha256,
@@ -208,38 +208,6 @@ def _stored(
         size=program.size,
         fetched_bytes=task.partial.received_bytes,
     )
-
-
-def _check(source: terms.Source, *, trust_on_first_use: bool) -> None:
-    """Refuse what nobody could check."""
-    if source.binary is not None and not entries.is_member(source.binary):
-        raise errors.FetchError(
-            f"binary {errors.clip(source.binary)!r} is not the name of an archive's member",
-            advice="write the member's path as `tar -t` shows it",
-        )
-    if source.sha256 is not None:
-        if not entries.is_digest(source.sha256):
-            raise errors.FetchError(
-                f"sha256 {errors.clip(source.sha256)!r} is not 64 lower-case hex digits",
-                advice="give what sha256sum prints",
-            )
-    elif source.location.lower().startswith("http:"):
-        raise errors.FetchError(
-            "the location is http:// and no sha256 is given",
-            advice="use https://, or give sha256",
-        )
-    elif not trust_on_first_use:
-        raise errors.FetchError(
-            "the Shim gives no sha256 to check the download with",
-            advice="give sha256, or trust the first download with --trust-on-first-use",
-        )
-
-
-def _key(source: terms.Source) -> str:
-    """Name the partial file: after the artifact, or after where an unknown one comes from."""
-    if source.sha256 is not None:
-        return source.sha256
-    return "first-use-" + hashlib.sha256(source.location.encode()).hexdigest()
 
 
 @contextlib.contextmanager
