@@ -11,8 +11,6 @@ from typing import Any
 
 from rcm_agent.containerd import dialect, toml
 
-_RUNC = "io.containerd.runc.v2"
-
 
 def systemd_cgroup(dump: Mapping[str, Any], release: dialect.Release) -> bool | None:
     """Return the effective `SystemdCgroup` of the node's runc.
@@ -27,6 +25,6 @@ def systemd_cgroup(dump: Mapping[str, Any], release: dialect.Release) -> bool | 
     first = (containerd.get("default_runtime_name", "runc"), "runc", *sorted(runtimes))
     for name in first:
         found = toml.table(runtimes, name)
-        if found.get("runtime_type") == _RUNC:
+        if found.get("runtime_type") == dialect.RUNC:
             return toml.table(found, "options").get("SystemdCgroup") is True
     return None

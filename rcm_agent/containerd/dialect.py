@@ -19,6 +19,9 @@ CRI_2 = "io.containerd.cri.v1.runtime"
 CRI_OLD = "cri"
 """The name in files without `version`."""
 
+RUNC = "io.containerd.runc.v2"
+"""The runtime type of runc, and of what stands in for it (crun, nvidia)."""
+
 CRI_OFF = frozenset({CRI_1, CRI_2, CRI_OLD, "io.containerd.cri.v1.images"})
 """Any of these in `disabled_plugins` ends CRI. Docker's packages ship `["cri"]`."""
 

@@ -61,7 +61,11 @@ def _implicit(
 
 
 def _telling(table: toml.Table) -> toml.Table:
-    return {key: item for key, item in table.items() if item or key == "options"}
+    """Leave out zero values; an options table that says nothing stays one, as it is effective."""
+    options = {key: item for key, item in toml.table(table, "options").items() if item}
+    return {
+        key: item for key, item in {**table, "options": options}.items() if item or key == "options"
+    }
 
 
 def _attached(here: site.Site) -> ports.Files:

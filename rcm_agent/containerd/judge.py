@@ -112,8 +112,19 @@ def _without_runtimes(plugin: Mapping[str, Any], ours: Collection[str]) -> Mappi
     containerd = dict(plugin["containerd"])
     # No runtimes at all and an empty table are the same, and print differently.
     found = containerd.pop("runtimes", {})
-    containerd["runtimes"] = {name: table for name, table in found.items() if name not in ours}
+    containerd["runtimes"] = {n: _plain(table) for n, table in found.items() if n not in ours}
     return {**plugin, "containerd": containerd}
+
+
+def _plain(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out runc's options that are zero: its typed options make no difference to unset ones.
+
+    containerd prints them for its built-in runc only, and which ones changes with the release.
+    """
+    if table.get("runtime_type") != dialect.RUNC:
+        return table
+    options = toml.table(table, "options")
+    return {**table, "options": {key: item for key, item in options.items() if item}}
 
 
 def _compare(path: tuple[str, ...], before: object, after: object) -> Iterator[str]:

@@ -57,7 +57,9 @@ class Owned:
 
     path: str
     original: bytes | None
-    """None: there was no file."""
+    """What it would be without us, as of our last write (`propose` of no runtimes tells); None:
+    there would be no file. Not what it was before our first write: others may have changed it
+    since, and that must survive."""
     ours: bytes
     """What we left there."""
 

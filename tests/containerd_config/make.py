@@ -1,6 +1,6 @@
 """Makes what tests are about, so that a row shows only what matters."""
 
-from rcm_agent.containerd import dialect, model, propose
+from rcm_agent.containerd import dialect, model, propose, toml
 from tests.containerd_config import memory
 
 OLD = (1, 7, 24)
@@ -29,7 +29,11 @@ def runtime(handler: str = "spin", **options) -> model.Runtime:
 
 def dump(*handlers: str, default: str = "runc", release=NEW, **more) -> dict:
     plugin = dialect.CRI_2 if release >= (2, 0, 0) else dialect.CRI_1
-    runc = {"runtime_type": "io.containerd.runc.v2", "snapshotter": "", "options": {"NoPivot": 0}}
+    runc = {
+        "runtime_type": "io.containerd.runc.v2",
+        "snapshotter": "",
+        "options": {"NoPivot": 0, "Root": "/x"},
+    }
     tables = {name: dict(runc) for name in ("runc", *handlers)}
     containerd = {"default_runtime_name": default, "runtimes": tables}
     return {"version": 2, "plugins": {plugin: {"containerd": containerd}}, **more}
@@ -44,6 +48,7 @@ class Host:
             self.files[memory.ROOT] = root
         self.release = release
         self.originals: dict[str, bytes | None] = {}
+        self.left: dict[str, bytes] = {}
 
     def propose(self, *runtimes: model.Runtime, dump_=None, owned=None) -> tuple[model.Edit, ...]:
         found = dump(release=self.release) if dump_ is None else dump_
@@ -64,16 +69,15 @@ class Host:
     def apply(self, *runtimes: model.Runtime, state: str = "final") -> model.Edit:
         known = (name for name in self.handlers())
         edit = self.propose(*runtimes, dump_=dump(*known, release=self.release))[0]
+        bare = self.propose()[0].final
         for path in edit.final:
-            self.originals.setdefault(path, self.files.get(path))
+            self.originals[path] = bare.get(path, self.files.get(path))
         self.files.put(getattr(edit, state))
         self.left = {path: self.files.get(path, b"") for path in self.originals}
         return edit
 
     def handlers(self) -> tuple[str, ...]:
         tree = self.files.tree(release=self.release)
-        from rcm_agent.containerd import toml
-
         sources = [tree.root, *(source.data for source in tree.imports)]
         return tuple(name for data in sources for name in dialect.all_runtimes(toml.parse(data)))
 

@@ -33,7 +33,7 @@ def test_imports_are_loaded_level_by_level_in_the_order_of_the_list() -> None:
         }
     )
 
-    assert ["b.toml", "a.toml", "c.toml", "d.toml"] == paths(found)
+    assert paths(found) == ["b.toml", "a.toml", "c.toml", "d.toml"]
 
 
 def test_matches_of_a_pattern_are_sorted_and_dot_files_count() -> None:
@@ -47,7 +47,7 @@ def test_matches_of_a_pattern_are_sorted_and_dot_files_count() -> None:
         }
     )
 
-    assert ["conf.d/.z.toml", "conf.d/a.toml", "conf.d/b.toml"] == paths(found)
+    assert paths(found) == ["conf.d/.z.toml", "conf.d/a.toml", "conf.d/b.toml"]
 
 
 def test_patterns_in_directories_are_expanded_directory_by_directory() -> None:
@@ -60,7 +60,7 @@ def test_patterns_in_directories_are_expanded_directory_by_directory() -> None:
         }
     )
 
-    assert ["a/x2.toml", "a-/x3.toml", "b/x1.toml"] == paths(found)
+    assert paths(found) == ["a/x2.toml", "a-/x3.toml", "b/x1.toml"]
 
 
 def test_a_circle_is_read_once() -> None:
@@ -71,15 +71,15 @@ def test_a_circle_is_read_once() -> None:
         }
     )
 
-    assert ["a.toml"] == paths(found)
+    assert paths(found) == ["a.toml"]
 
 
 def test_a_pattern_without_matches_is_fine() -> None:
-    assert [] == paths(read({ROOT: 'imports = ["/run/rcm/*.toml", "none/*/x.toml"]'}))
+    assert paths(read({ROOT: 'imports = ["/run/rcm/*.toml", "none/*/x.toml"]'})) == []
 
 
 def test_imports_below_a_table_header_are_none() -> None:
-    assert [] == paths(read({ROOT: '[debug]\nimports = ["/nowhere.toml"]'}))
+    assert paths(read({ROOT: '[debug]\nimports = ["/nowhere.toml"]'})) == []
 
 
 def test_files_of_ours_that_nothing_imports_are_told_apart() -> None:
@@ -93,9 +93,11 @@ def test_files_of_ours_that_nothing_imports_are_told_apart() -> None:
         also=["/etc/containerd/old.toml", "/gone.toml"],
     )
 
-    assert [] == paths(found)
-    assert ["/etc/containerd/old.toml", "/etc/containerd/rcm.d/rcm.toml", "/run/rcm/left.toml"] == [
-        source.path for source in found.unused
+    assert paths(found) == []
+    assert [source.path for source in found.unused] == [
+        "/etc/containerd/old.toml",
+        "/etc/containerd/rcm.d/rcm.toml",
+        "/run/rcm/left.toml",
     ]
 
 
@@ -139,4 +141,4 @@ def test_a_relative_pattern_on_1_6_is_refused() -> None:
     with pytest.raises(errors.ConfigRefused, match="relative pattern"):
         read(files, release=(1, 6, 20))
 
-    assert [] == paths(read(files, release=(1, 7, 24)))
+    assert paths(read(files, release=(1, 7, 24))) == []

@@ -2,14 +2,14 @@ from rcm_agent.containerd import diff
 
 
 def test_a_change_is_a_unified_diff() -> None:
-    assert "--- /a\n+++ /a\n@@ -1,2 +1,2 @@\n x\n-y\n+z\n" == diff.unified(
-        "/a", b"x\ny\n", b"x\nz\n"
+    assert (
+        diff.unified("/a", b"x\ny\n", b"x\nz\n") == "--- /a\n+++ /a\n@@ -1,2 +1,2 @@\n x\n-y\n+z\n"
     )
 
 
 def test_no_change_is_no_diff() -> None:
-    assert "" == diff.unified("/a", b"x", b"x")
-    assert "" == diff.unified("/a", None, None)
+    assert diff.unified("/a", b"x", b"x") == ""
+    assert diff.unified("/a", None, None) == ""
 
 
 def test_a_missing_file_is_dev_null() -> None:

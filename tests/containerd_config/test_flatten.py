@@ -20,12 +20,12 @@ def test_imports_become_names_in_load_order() -> None:
 
     root, copies = flatten.flatten(files.tree(), {}, "/scratch")
 
-    assert "/scratch/0-config.toml" == root
-    assert [
+    assert root == "/scratch/0-config.toml"
+    assert toml.parse(copies[root])["imports"] == [
         "/scratch/1-site.toml",
         "/scratch/2-.hidden.toml",
-    ] == toml.parse(copies[root])["imports"]
-    assert [-500, None] == [toml.parse(x).get("oom_score") for x in load_order(root, copies)]
+    ]
+    assert [toml.parse(x).get("oom_score") for x in load_order(root, copies)] == [-500, None]
 
 
 def test_nothing_else_changes() -> None:
@@ -48,7 +48,7 @@ def test_changes_take_effect_where_they_are_imported() -> None:
 
     root, copies = flatten.flatten(files.tree(), changes, "/s")
 
-    assert [b"a = 1", b"b = 1"] == load_order(root, copies)
+    assert load_order(root, copies) == [b"a = 1", b"b = 1"]
 
 
 def test_a_file_that_is_taken_away_is_not_imported() -> None:
@@ -79,7 +79,7 @@ def test_files_of_ours_that_nothing_imports_come_in_with_the_import() -> None:
     files = memory.Files({memory.ROOT: b"", "/etc/containerd/rcm.d/rcm.toml": b"a = 1"})
     changes = {memory.ROOT: b"imports = ['rcm.d/*.toml']"}
 
-    assert 2 == len(flatten.flatten(files.tree(), changes, "/s")[1])
+    assert len(flatten.flatten(files.tree(), changes, "/s")[1]) == 2
 
 
 def test_a_byte_order_mark_stays_in_front() -> None:

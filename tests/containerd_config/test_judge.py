@@ -29,17 +29,17 @@ def after(before):
 
 
 def test_ours_and_nothing_else_is_proven(before, after) -> None:
-    assert () == judge.differences(before, after, runtimes=(SPIN,))
+    assert judge.differences(before, after, runtimes=(SPIN,)) == ()
 
 
 def test_imports_may_differ(before, after) -> None:
     after["imports"] = ["/run/rcm/*.toml"]
 
-    assert () == judge.differences(before, after, runtimes=(SPIN,))
+    assert judge.differences(before, after, runtimes=(SPIN,)) == ()
 
 
 def test_nothing_wanted_means_nothing_may_differ(before, after) -> None:
-    assert () == judge.differences(before, before, runtimes=())
+    assert judge.differences(before, before, runtimes=()) == ()
     assert judge.differences(before, after, runtimes=())
 
 
@@ -100,7 +100,7 @@ def test_anything_else_is_told(before, after, change, words) -> None:
 def test_a_handler_that_was_there_is_not_ours(after) -> None:
     found = judge.differences(after, after, runtimes=(SPIN,))
 
-    assert ("runtime spin was there before and is not ours",) == found
+    assert found == ("runtime spin was there before and is not ours",)
 
 
 def test_what_was_ours_may_change_and_go(before, after) -> None:
@@ -108,14 +108,14 @@ def test_what_was_ours_may_change_and_go(before, after) -> None:
     later = copy.deepcopy(after)
     runtimes(later)["spin"] = block.table(changed)
 
-    assert () == judge.differences(after, later, runtimes=(changed,), removed=("spin",))
-    assert () == judge.differences(after, before, runtimes=(), removed=("spin",))
+    assert judge.differences(after, later, runtimes=(changed,), removed=("spin",)) == ()
+    assert judge.differences(after, before, runtimes=(), removed=("spin",)) == ()
 
 
 def test_what_was_ours_must_be_gone_when_it_is_removed(after) -> None:
     found = judge.differences(after, after, runtimes=(), removed=("spin",))
 
-    assert ("runtime spin is still in effect",) == found
+    assert found == ("runtime spin is still in effect",)
 
 
 def test_an_empty_options_table_counts_as_none(before) -> None:
@@ -124,13 +124,25 @@ def test_an_empty_options_table_counts_as_none(before) -> None:
     after = copy.deepcopy(before)
     runtimes(after)["wasmtime"] = {**block.table(wasmtime), "options": {}}
 
-    assert () == judge.differences(before, after, runtimes=(wasmtime,))
+    assert judge.differences(before, after, runtimes=(wasmtime,)) == ()
+
+
+def test_zero_options_of_runc_count_as_unset(before) -> None:
+    after = copy.deepcopy(before)
+    del runtimes(after)["runc"]["options"]["NoPivot"]
+    wasm = make.dump()
+    runtimes(wasm)["wasm"] = {"runtime_type": "io.containerd.x.v1", "options": {"NoPivot": 0}}
+    changed = copy.deepcopy(wasm)
+    del runtimes(changed)["wasm"]["options"]["NoPivot"]
+
+    assert judge.differences(before, after, runtimes=()) == ()
+    assert judge.differences(wasm, changed, runtimes=())
 
 
 def test_a_long_list_of_differences_is_cut(before) -> None:
     after = {**before, **{f"key{n}": n for n in range(100)}}
 
-    assert judge.MAX_DIFFERENCES == len(judge.differences(before, after, runtimes=()))
+    assert len(judge.differences(before, after, runtimes=())) == judge.MAX_DIFFERENCES
 
 
 def test_differences_are_single_lines(before) -> None:

@@ -164,7 +164,7 @@ def test_what_others_wrote_between_our_marks_stays(text, edit) -> None:
 def test_marks_in_strings_are_none() -> None:
     text = 'a = """\n# BEGIN runtime-class-manager: x\n# END runtime-class-manager\n"""\n'
 
-    assert () == marks.find(text)
+    assert marks.find(text) == ()
     assert text == ours.strip(text, globs=GLOBS)
 
 

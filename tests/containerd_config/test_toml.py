@@ -41,4 +41,4 @@ def test_an_option_cannot_break_out_of_its_string() -> None:
 
 
 def test_a_byte_order_mark_does_not_disturb() -> None:
-    assert {"a": 1} == toml.parse(b"\xef\xbb\xbfa = 1\r\n")
+    assert toml.parse(b"\xef\xbb\xbfa = 1\r\n") == {"a": 1}
