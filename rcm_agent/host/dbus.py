@@ -112,7 +112,7 @@ class Bus:
         try:
             (result,) = answer
         except ValueError as error:
-            raise self._nonsense(error) from error
+            raise self.nonsense(error) from error
         return result
 
     def get(self, path: str, interface: str, name: str) -> Any:
@@ -128,7 +128,7 @@ class Bus:
         try:
             _, value = result
         except (TypeError, ValueError) as error:
-            raise self._nonsense(error) from error
+            raise self.nonsense(error) from error
         return value
 
     def wait_signal(
@@ -203,7 +203,7 @@ class Bus:
             try:
                 message = self._decoder.next()
             except wire.NotDBus as error:
-                raise self._nonsense(error) from error
+                raise self.nonsense(error) from error
             if message is not None:
                 return message
             self._decoder.feed(self._read(deadline, member))
@@ -230,7 +230,8 @@ class Bus:
             "/run/systemd/private and see that --root is right",
         )
 
-    def _nonsense(self, error: Exception) -> errors.UnitError:
+    def nonsense(self, error: Exception) -> errors.UnitError:
+        """Return what to raise when an answer is not of the form that systemd's have."""
         return errors.UnitError(
             f"{self._path} does not speak systemd's D-Bus: {errors.clip(repr(error))}",
             advice="check what listens on that socket",

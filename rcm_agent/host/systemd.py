@@ -33,6 +33,7 @@ class RealSystemd:
         """
         self._socket = socket
         self._patience_s = patience_s
+        self._swept = False
 
     def _bus(self) -> dbus.Bus:
         return dbus.Bus(self._socket, patience_s=self._patience_s)
@@ -74,6 +75,9 @@ class RealSystemd:
     def run(self, argv: Sequence[str], *, timeout_s: float, path: str = "") -> ports.Completed:
         """Run a program of the host to its end."""
         with self._bus() as bus:
+            if not self._swept:
+                self._swept = True
+                transient.drop_stale(bus)
             return transient.run(bus, argv, timeout_s=timeout_s, path=path)
 
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
@@ -94,8 +98,10 @@ class RealSystemd:
         began = time.time() - (time.monotonic() - since)
         argv = ["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(_LINES)]
         try:
+            # What a process said just before it ended may still be on its way to the journal.
+            self.run(["journalctl", "--sync"], timeout_s=_LAST_WORDS_S)
             said = self.run(
-                [*argv, f"--since=@{int(began)}", f"_SYSTEMD_UNIT={name}"], timeout_s=_LAST_WORDS_S
+                [*argv, f"--since=@{began:.6f}", f"_SYSTEMD_UNIT={name}"], timeout_s=_LAST_WORDS_S
             )
         except errors.UnitError:
             return ""

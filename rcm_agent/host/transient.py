@@ -1,8 +1,8 @@
 """Running programs of the host as transient units, so that they run where and as they belong.
 
 Called by `systemd.RealSystemd.run`. A program's output goes into memory files of ours, which
-travel to systemd as descriptors: nothing is written on the host and nothing is left when we are
-killed. (Output to named files would need systemd 248; descriptors work from 233 on.)
+travel to systemd as descriptors: nothing is written on the host. Of an agent that is killed
+meanwhile, an ended unit stays in systemd's memory; the next agent drops it. (Output to named files would need systemd 248; descriptors work from 233 on.)
 
     we                      systemd                        the program
     memfd_create 2x ──fds──▶ StartTransientUnit ──exec──▶  writes
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,8 +34,11 @@ FILE_BYTES = 16 << 20
 _GRACE_S = 10.0
 """Between systemd's deadline for the program and ours for systemd; a guess."""
 
-_EXITED = 1
-"""CLD_EXITED of ExecMainCode; the others mean a signal."""
+_NEVER, _EXITED = 0, 1
+"""Of ExecMainCode: it never ran, CLD_EXITED; the others mean a signal."""
+
+_STALE_S = 60.0
+"""A unit of ours that ended so long ago belongs to an agent that was killed. A guess."""
 
 _SETUP = range(200, 246)
 """Exit statuses with which systemd reports that it could not start a program (systemd.exec(5))."""
@@ -76,6 +80,18 @@ def run(bus: dbus.Bus, argv: Sequence[str], *, timeout_s: float, path: str) -> p
     finally:
         os.close(out)
         os.close(err)
+
+
+def drop_stale(bus: dbus.Bus) -> None:
+    """Drop what killed agents left: units that have ended, and whatever they forked."""
+    now_us = time.monotonic() * 1e6
+    for name, state in units.matching(bus, f"{PREFIX}*.service").items():
+        path = units.loaded(bus, name)
+        if path is None or state == "activating":
+            continue
+        ended_us = bus.get(path, "Unit", "StateChangeTimestampMonotonic")
+        if now_us - ended_us > _STALE_S * 1e6:
+            _clear(bus, name)
 
 
 def _properties(
@@ -133,6 +149,11 @@ def _completed(
         raise errors.UnitError(
             f"{argv[0]} was not done after {timeout_s:g} s and was killed",
             advice="run it by hand on the host to see why it hangs: " + errors.clip(" ".join(argv)),
+        )
+    if end.code == _NEVER:
+        raise errors.UnitError(
+            f"systemd did not start {argv[0]}: result {end.result!r}",
+            advice="see whether the host is shutting down: systemctl list-jobs",
         )
     if end.code != _EXITED:
         return ports.Completed(exit_code=-end.status, stdout=out, stderr=err)

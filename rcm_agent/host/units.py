@@ -38,7 +38,10 @@ def loaded(bus: dbus.Bus, name: str) -> str | None:
 def matching(bus: dbus.Bus, pattern: str) -> Mapping[str, str]:
     """Return active states by name of the units in memory whose name matches a glob."""
     rows = bus.ask("ListUnitsByPatterns", "asas", [], [pattern])
-    return {row[0]: row[3] for row in rows}
+    try:
+        return {row[0]: row[3] for row in rows}
+    except (TypeError, IndexError) as error:
+        raise bus.nonsense(error) from error
 
 
 def start_transient(

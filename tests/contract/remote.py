@@ -32,7 +32,8 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between the answers
     calls = sys.stdin.buffer
-    host = opening.open_host(*pickle.load(calls))  # noqa: S301 - our own test's bytes
+    root, sockets = pickle.load(calls)  # noqa: S301 - our own test's bytes
+    host = opening.open_host(root, **sockets)
     _send(answers, os.getpid())
     while True:
         try:
@@ -99,7 +100,7 @@ class Agent:
 
 
 @contextlib.contextmanager
-def opened(node: Any, *, root: str = "/") -> collections.abc.Iterator[Agent]:
+def opened(node: Any, root: str = "/", **sockets: str) -> collections.abc.Iterator[Agent]:
     """Start a process that opens the node's doors; it ends with the block."""
     from tests.testbed import shell  # noqa: PLC0415 - the node has no Docker
 
@@ -108,7 +109,7 @@ def opened(node: Any, *, root: str = "/") -> collections.abc.Iterator[Agent]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    _send(process.stdin, (root,))
+    _send(process.stdin, (root, sockets))
     pid = pickle.load(process.stdout)  # noqa: S301
     doors = {name: Door(process, name) for name in ("kernel", "systemd", "containerd", "machine")}
     host: Any = ports.Host(**doors)  # type: ignore[arg-type]

@@ -161,7 +161,7 @@ def test_what_a_killed_agent_left_goes_with_the_next_run(place):
 
 
 def test_an_unknown_handler_is_refused_in_containerds_words(place):
-    with pytest.raises(errors.CriError, match="no runtime for .nosuch. is configured") as caught:
+    with pytest.raises(errors.CriError, match=r"no runtime for .nosuch. is configured") as caught:
         run(place, handler="nosuch")
 
     assert caught.value.code == "UNKNOWN"

@@ -222,6 +222,38 @@ def test_no_unit_and_no_file_is_left(one_real):
     assert everything(one_real) <= before
 
 
+_LEAVE = """
+import os, threading
+from rcm_agent.host import systemd
+threading.Timer(0.5, os._exit, [0]).start()
+systemd.RealSystemd().run(["/bin/sh", "-c", "sleep 2"], timeout_s=30)
+"""
+_DROP = """
+import sys
+from rcm_agent.host import systemd, transient
+transient._STALE_S = float(sys.argv[1])
+systemd.RealSystemd().run(["/bin/true"], timeout_s=30)
+"""
+
+
+def test_what_a_killed_agent_left_is_dropped_once_it_is_stale(one_real):
+    def run(*argv: str) -> None:
+        env = {"PYTHONPATH": "/srv/rcm:/srv/rcm-deps"}
+        one_real.node.exec(["python3", "-c", *argv], env=env)
+
+    def left() -> str:
+        return one_real.node.systemctl("list-units", "--all", "--no-legend", "rcm-run*").stdout
+
+    run(_LEAVE)
+    run(_DROP, "0")
+    assert "activating" in left()
+    time.sleep(3)
+    run(_DROP, "60")
+    assert "exited" in left()
+    run(_DROP, "0.5")
+    assert left() == ""
+
+
 def everything(place) -> set[str]:
     paths = place.node.exec(["find", "/run", "/tmp", "/opt", "-not", "-path", "*/journal/*"]).stdout
     return set(paths.splitlines())

@@ -96,8 +96,10 @@ def test_pods_are_named_for_people(real):
         assert all(c.survives_restart for c in found.values())
 
 
-def test_what_survives_a_restart_survives_it(real, outside):
+@pytest.mark.usefixtures("outside")
+def test_what_survives_a_restart_survives_it(real):
     before = containers(real)
+    assert [container.survives_restart for container in before] == [True]
     real.host.systemd.reset_failed(UNIT)
     real.host.systemd.restart(UNIT, timeout_s=30)
 
@@ -154,7 +156,7 @@ def test_a_stopped_container_may_be_stopped_again(real, outside):
 
 def test_a_container_outside_cri_that_ignores_sigterm_is_killed(one_real):
     ctr = ["ctr", f"--namespace={NAMESPACE}"]
-    argv = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]
+    argv = ["/usr/bin/sh", "-c", "trap '' TERM; while :; do /usr/bin/sleep 1; done"]
     mount = "mkdir -p /run/stubborn && mount --bind / /run/stubborn"
     one_real.node.exec(["sh", "-c", mount])
     one_real.node.exec([*ctr, "run", "--detach", "--rootfs", "/run/stubborn", "stubborn", *argv])
