@@ -52,17 +52,10 @@ def handlers(what: str) -> tuple[str, ...]:
     return tuple(names.split(", ")) if kind == WHAT else ()
 
 
-def remove_statements(text: str, names: tuple[str, ...], *, start: int = 0, end: int = -1) -> str:
-    """Take the statements of these runtimes out of a range; comments and others stay."""
-    stop = len(text) if end < 0 else end
-    doomed = [
-        statement
-        for statement in scan.scan(text).statements
-        if start <= statement.start and statement.end <= stop and is_of(statement.path, names)
-    ]
-    for statement in reversed(doomed):
-        text = text[: statement.start] + text[statement.end :]
-    return text
+def remove_statements(text: str, names: tuple[str, ...]) -> str:
+    """Take the statements of these runtimes out; comments and others stay."""
+    found = scan.scan(text).statements
+    return scan.without(text, [one for one in found if is_of(one.path, names)])
 
 
 def is_of(statement: tuple[str, ...], names: tuple[str, ...]) -> bool:

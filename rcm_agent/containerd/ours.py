@@ -60,23 +60,36 @@ def _remove(text: str, mark: marks.Mark, globs: Sequence[str]) -> str:
     names = block.handlers(what)
     if _holds_only_ours(text, mark, names, globs):
         return marks.cut(text, mark)
-    return _dissolve(text, mark, names)
+    return _dissolve(text, mark, names, globs)
 
 
 def _holds_only_ours(
     text: str, mark: marks.Mark, names: tuple[str, ...], globs: Sequence[str]
 ) -> bool:
     """Tell whether nobody wrote anything of their own between our marks."""
-    for statement in scan.scan(text).statements:
-        if statement.end <= mark.begin_comment[0] or mark.end_comment[0] <= statement.start:
-            continue
-        if statement.path == ("imports",) and statement.value is not None:
-            inside = _elements(text, statement.value, mark)
-            if not all(element in globs for element in inside):
-                return False
-        elif not block.is_of(statement.path, names):
-            return False
-    return True
+    document = scan.scan(text)
+    inside = (mark.begin_comment[1], mark.end_comment[0])
+    if any(inside[0] < start < inside[1] for start, _ in document.comments):
+        return False
+    return all(
+        _is_ours(text, statement, mark, names=names, globs=globs)
+        for statement in document.statements
+        if statement.start < inside[1] and inside[0] < statement.end
+    )
+
+
+def _is_ours(
+    text: str,
+    statement: scan.Statement,
+    mark: marks.Mark,
+    *,
+    names: tuple[str, ...],
+    globs: Sequence[str],
+) -> bool:
+    """Tell whether what a statement has between our marks is ours."""
+    if statement.path == ("imports",) and statement.value is not None:
+        return all(element in globs for element in _elements(text, statement.value, mark))
+    return block.is_of(statement.path, names)
 
 
 def _elements(text: str, at: int, mark: marks.Mark) -> list[str]:
@@ -87,12 +100,18 @@ def _elements(text: str, at: int, mark: marks.Mark) -> list[str]:
     ]
 
 
-def _dissolve(text: str, mark: marks.Mark, names: tuple[str, ...]) -> str:
+def _dissolve(text: str, mark: marks.Mark, names: tuple[str, ...], globs: Sequence[str]) -> str:
     """Take out the comments and our statements; what others wrote between them stays."""
-    stop = scan.line_start(text, mark.end_comment[0])
+    start, stop = mark.begin_comment[1], scan.line_start(text, mark.end_comment[0])
+    doomed = [
+        statement
+        for statement in scan.scan(text).statements
+        if start <= statement.start
+        and statement.end <= stop
+        and _is_ours(text, statement, mark, names=names, globs=globs)
+    ]
     text = _cut_comment(text, mark.end_comment)
-    text = block.remove_statements(text, names, start=mark.begin_comment[1], end=stop)
-    return _cut_comment(text, mark.begin_comment)
+    return _cut_comment(scan.without(text, doomed), mark.begin_comment)
 
 
 def _cut_comment(text: str, comment: tuple[int, int]) -> str:

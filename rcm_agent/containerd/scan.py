@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 BOM = "\ufeff"
@@ -192,6 +193,13 @@ def scan(text: str) -> Document:
 def items(text: str, at: int) -> Items:
     """Return what stands in the array or inline table that begins at `at`."""
     return _Reader(text).items(at)
+
+
+def without(text: str, statements: Sequence[Statement]) -> str:
+    """Return a text without some of its statements, which are in order."""
+    for statement in reversed(statements):
+        text = text[: statement.start] + text[statement.end :]
+    return text
 
 
 def line_start(text: str, at: int) -> int:

@@ -73,7 +73,7 @@ class Host:
         for path in edit.final:
             self.originals[path] = bare.get(path, self.files.get(path))
         self.files.put(getattr(edit, state))
-        self.left = {path: self.files.get(path, b"") for path in self.originals}
+        self.left.update((path, self.files.get(path, b"")) for path in edit.final)
         return edit
 
     def handlers(self) -> tuple[str, ...]:
