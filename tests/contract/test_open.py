@@ -7,16 +7,17 @@ import pytest
 from tests.contract import remote
 
 UNIT = "containerd.service"
-ROOT = "/run/host"
+ROOT = "/mnt/host"
 pytestmark = [pytest.mark.timeout(60), pytest.mark.node]
 
 
 @pytest.fixture
 def mounted(one_real):
-    script = f"mkdir -p {ROOT}/mnt && mount --rbind / {ROOT} && ln -sfn /run /var/link"
-    one_real.node.exec(["sh", "-c", script])
+    # rslave: an unmount must not travel back to the mounts that this is a copy of.
+    mount = f"mount --rbind / {ROOT} && mount --make-rslave {ROOT}"
+    one_real.node.exec(["sh", "-ec", f"mkdir -p {ROOT}; ln -sfn /run /var/link; {mount}"])
     yield one_real.node
-    one_real.node.exec(["sh", "-c", f"umount -R {ROOT}; rm -f /var/link"])
+    one_real.node.exec(["sh", "-ec", f"umount --recursive --lazy {ROOT}; rm /var/link"])
 
 
 @pytest.mark.parametrize("base", ["/run", "/var/link"])
