@@ -222,3 +222,29 @@ def test_first_use_without_a_version_starts_again(bed, secure):
 
     assert bed.fetch(**how).digest == beds.sha256(SHIM)
     assert "range" not in server.requests[-1].headers
+
+
+def test_first_use_takes_no_other_part_than_asked_for(bed, secure):
+    replies, _, how = secure
+    replies["/shim"] = web.cut(SHIM, upto=1000, etag='"one"')
+    with pytest.raises(errors.FetchError):
+        bed.fetch(**how, attempts=1)
+    span = {"Content-Range": f"bytes 900-{len(SHIM) - 1}/{len(SHIM) + 100}"}
+    replies["/shim"] = web.in_turn(
+        web.status(206, span, SHIM[900:]), web.content(SHIM, etag='"one"')
+    )
+
+    assert bed.fetch(**how).digest == beds.sha256(SHIM)
+
+
+def test_a_server_that_gives_less_than_asked_for_is_asked_again(bed):
+    break_off(bed)
+    span = {"Content-Range": f"bytes 1000-1999/{len(SHIM)}"}
+    bed.replies["/shim"] = web.in_turn(
+        web.status(206, span, SHIM[1000:2000]), web.content(SHIM, etag='"one"')
+    )
+
+    stored = bed.fetch()
+
+    assert bed.content(stored) == SHIM
+    assert ranges(bed) == ["bytes=1000-", "bytes=2000-"]

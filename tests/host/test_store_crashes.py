@@ -15,7 +15,7 @@ import pytest
 
 from rcm_agent import errors
 from rcm_agent.host import entries, partials, store, terms
-from tests.fakes import faults, kernel
+from tests.fakes import faults, kernel, shims
 from tests.host import beds, tars
 
 SHIM = beds.SHIM
@@ -165,3 +165,42 @@ def test_a_removal_that_is_cut_short_is_finished_by_the_next():
             assert found is None or rebooted.read(found.path) == SHIM
             store.remove(rebooted, stored.digest)
             assert store.list(rebooted) == ()
+
+
+UNFIT = [
+    pytest.param(shims.binary(architecture="arm64"), id="wrong machine"),
+    pytest.param(b"#!/bin/sh\n", id="script"),
+    pytest.param(tars.tar(tars.entry("shim", b"text")), id="text in an archive"),
+    pytest.param(
+        tars.tar(tars.entry("shim", shims.binary(architecture="arm64"), mode=0o4755)),
+        id="setuid, wrong machine, in an archive",
+    ),
+]
+
+
+@pytest.mark.parametrize("data", UNFIT)
+def test_what_is_unfit_is_at_no_moment_executable(data):
+    door = host(data)
+
+    def watch(label):
+        runs = [path for path, inode in door.disk.tree("/opt") if is_program(inode)]
+        assert runs == [], label
+
+    door.gate.watch = watch
+    assert not ends_well(door, data)
+
+
+@pytest.mark.parametrize("data", ARTIFACTS.values(), ids=ARTIFACTS)
+def test_a_program_is_at_no_moment_executable_before_it_is_whole(data):
+    door = host(data)
+
+    def watch(label):
+        runs = [inode.data for _, inode in door.disk.tree("/opt") if is_program(inode)]
+        assert set(runs) <= {SHIM}, label
+
+    door.gate.watch = watch
+    assert ends_well(door, data)
+
+
+def is_program(inode):
+    return inode.kind == "file" and inode.mode & 0o111
