@@ -127,7 +127,7 @@ def _unmount(path):
 
 
 def _names(directory):
-    return sorted(os.listdir(directory)) if directory.is_dir() else []
+    return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
 
 def _contents(base, as_if=None):
@@ -143,7 +143,7 @@ def _stats(base):
     found = {}
     for path in [base, *sorted(base.rglob("*"))] if base.exists() else []:
         stat = path.lstat()
-        target = os.readlink(path) if path.is_symlink() else ""
+        target = str(path.readlink()) if path.is_symlink() else ""
         found[str(path)] = [stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, target]
     return found
 

@@ -20,6 +20,7 @@ it does. Of a sweep:
     start     the manifest that is installed before each run; null: nothing is
     command   what is killed
     at        interferences in every run, before any kill
+    whens     `before`, `after` or both: the points that count
     only      prefix of the points that count, for example `undo.`
     recover   what comes after the kill, for points in turn
 """
@@ -50,7 +51,7 @@ class Points:
     """The points that a run passes, and what is to happen there."""
 
     def __init__(self, at, seen=None):
-        self._at = {(when, point): action for when, point, action in at}
+        self._at = at
         self._seen = seen
         self._passed = set()
 
@@ -74,15 +75,20 @@ class Points:
         if self._seen is not None:
             with self._seen.open("a") as file:
                 file.write(json.dumps([when, point]) + "\n")
-        action = self._at.get((when, point))
-        if action == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif action == "wait":
-            pathlib.Path("/run/waiting").touch()
-            while not _GO_ON.exists():
-                time.sleep(0.02)
-        elif action:
-            subprocess.run(["sh", "-c", action], check=True, capture_output=True)
+        for moment, place, action in self._at:
+            if (moment, place) == (when, point):
+                _act(action)
+
+
+def _act(action):
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "wait":
+        pathlib.Path("/run/waiting").touch()
+        while not _GO_ON.exists():
+            time.sleep(0.02)
+    else:
+        subprocess.run(["sh", "-c", action], check=True, capture_output=True)
 
 
 def run(spec, argv, *, seen=None):
@@ -109,7 +115,7 @@ def sweep(spec):
     seen.unlink(missing_ok=True)
     whole = _fork(spec, spec["command"], seen=seen)
     passed = [tuple(json.loads(line)) for line in seen.read_text().splitlines()]
-    points = [(when, point) for when, point in passed if _counts(spec, point)]
+    points = [(when, point) for when, point in passed if _counts(spec, when, point)]
     _tell(points=points, whole=whole, **_end(spec))
     recover = itertools.cycle(spec["recover"])
     for when, point in points:
@@ -148,8 +154,8 @@ def _to(start):
     return done
 
 
-def _counts(spec, point):
-    if point.startswith("rename ") or point == "systemctl":
+def _counts(spec, when, point):
+    if when not in spec["whens"] or point.startswith("rename ") or point == "systemctl":
         return False
     return point.startswith(spec.get("only", ""))
 
@@ -171,12 +177,16 @@ def _fork(spec, argv, *, seen=None):
 def _child(spec, argv, seen, out, err):
     code = 70
     try:
-        with out.open("w") as one, err.open("w") as two:
-            with contextlib.redirect_stdout(one), contextlib.redirect_stderr(two):
-                try:
-                    code = run(spec, argv, seen=seen)
-                except BaseException as error:  # noqa: BLE001 -- told, then the child ends
-                    print(repr(error), file=sys.stderr)
+        with (
+            out.open("w") as one,
+            err.open("w") as two,
+            contextlib.redirect_stdout(one),
+            contextlib.redirect_stderr(two),
+        ):
+            try:
+                code = run(spec, argv, seen=seen)
+            except BaseException as error:  # noqa: BLE001 -- told, then the child ends
+                print(repr(error), file=sys.stderr)
     finally:
         os._exit(code)
 
