@@ -160,6 +160,12 @@ class Systemd(Protocol):
         """Run a program of the host to its end, with `path` as its PATH when given."""
         ...
 
+    def run_all(
+        self, programs: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> tuple[Completed, ...]:
+        """Run programs side by side, each to its end; `timeout_s` is for each."""
+        ...
+
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
         """Run `commands` one after the other in `delay_s` seconds, whatever becomes of us.
 

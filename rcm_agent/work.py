@@ -97,7 +97,4 @@ class Work:
             changed = [f.path for f in operation.files] + [c.path for c in operation.links]
         for path in (settings.JOURNAL, settings.RESTARTS, *changed):
             files.remove_temporary(kernel, path)
-        if kernel.lstat(settings.SCRATCH) is not None:
-            for name in kernel.listdir(settings.SCRATCH):
-                files.remove(kernel, f"{settings.SCRATCH}/{name}")
-            files.remove_directory(kernel, settings.SCRATCH)
+        files.remove_tree(kernel, settings.SCRATCH)

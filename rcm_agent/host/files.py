@@ -125,6 +125,19 @@ def remove_directory(kernel: ports.Kernel, path: str) -> bool:
     return True
 
 
+def remove_tree(kernel: ports.Kernel, path: str) -> None:
+    """Remove whatever is at `path`, a directory with all that is in it."""
+    found = kernel.lstat(path)
+    if found is None:
+        return
+    if found.kind != "dir":
+        remove(kernel, path)
+        return
+    for name in kernel.listdir(path):
+        remove_tree(kernel, f"{path}/{name}")
+    remove_directory(kernel, path)
+
+
 def read_link(kernel: ports.Kernel, path: str) -> str | None:
     """Return a symbolic link's text, None when there is no link at `path`."""
     found = kernel.lstat(path)

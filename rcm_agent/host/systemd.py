@@ -6,8 +6,10 @@ are `transient`'s business, the dead man's switch is `switch`'s.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
+from concurrent import futures
 from typing import Any
 
 from rcm_agent import errors, ports
@@ -79,6 +81,16 @@ class RealSystemd:
                 self._swept = True
                 transient.drop_stale(bus)
             return transient.run(bus, argv, timeout_s=timeout_s, path=path)
+
+    def run_all(
+        self, programs: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> tuple[ports.Completed, ...]:
+        """Run programs side by side, each to its end and in a conversation of its own."""
+        run = functools.partial(self.run, timeout_s=timeout_s)
+        if len(programs) == 1:
+            return (run(programs[0]),)
+        with futures.ThreadPoolExecutor(len(programs)) as pool:
+            return tuple(pool.map(run, programs))
 
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
         """Run `commands` one after the other in `delay_s` seconds, whatever becomes of us."""

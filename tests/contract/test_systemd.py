@@ -129,6 +129,22 @@ def test_a_program_runs_to_its_end(place):
     assert b"[plugins" in done.stdout
 
 
+def test_programs_side_by_side_end_as_alone(place):
+    alone = place.host.systemd.run(DUMP, timeout_s=10)
+
+    assert place.host.systemd.run_all([DUMP, DUMP], timeout_s=10) == (alone, alone)
+
+
+def test_programs_run_side_by_side_and_answer_in_order(one_real):
+    scripts = [f"sleep {1.5 - number / 2}; exit {number}" for number in range(3)]
+    began = time.monotonic()
+    programs = [["/bin/sh", "-c", script] for script in scripts]
+    done = one_real.host.systemd.run_all(programs, timeout_s=10)
+
+    assert [one.exit_code for one in done] == [0, 1, 2]
+    assert time.monotonic() - began < 2.8  # one after the other: 3 s
+
+
 def test_both_outputs_and_the_exit_code_come_back(one_real):
     argv = ["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]
 

@@ -75,6 +75,11 @@ class FakeSystemd:
         self.gate.after()
         return done
 
+    def run_all(
+        self, programs: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> tuple[ports.Completed, ...]:
+        return tuple(self.run(argv, timeout_s=timeout_s) for argv in programs)
+
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
         self._enter("arm", name)
         lines = tuple(tuple(command) for command in commands)
