@@ -31,10 +31,11 @@ class Unreadable(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a containerd makes of its files."""
+    """What a containerd makes of its files; shared, never to be changed."""
 
     release: tuple[int, int, int]
-    files: tuple[str, ...]
+    files: tuple[tuple[str, bytes], ...]
+    """Path and content, in the order of reading."""
     top: Table
     """Everything but plugins, with defaults."""
     plugins: Table
@@ -52,9 +53,17 @@ class Loaded:
             return str(self.plugins[schema.OLD]["sandbox_image"])
         return str(self.plugins[schema.IMAGES]["pinned_images"]["sandbox"])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy by what it was made from: it is in the cache."""
+        return _loaded, (self.release, self.files)
+
     def dump(self) -> Table:
         """Return what `config dump` prints."""
-        return {**self.top, "imports": list(self.files), "plugins": self.plugins}
+        return {
+            **self.top,
+            "imports": sorted(path for path, _ in self.files),
+            "plugins": self.plugins,
+        }
 
 
 def load(disk: disks.Disk, path: str, release: tuple[int, int, int]) -> Loaded:
@@ -63,7 +72,12 @@ def load(disk: disks.Disk, path: str, release: tuple[int, int, int]) -> Loaded:
     Raises:
         Unreadable: containerd would exit.
     """
-    files = _files(disk, path)
+    return _loaded(release, tuple(_files(disk, path).items()))
+
+
+@functools.lru_cache(maxsize=4096)
+def _loaded(release: tuple[int, int, int], found: tuple[tuple[str, bytes], ...]) -> Loaded:
+    files = {name: copy.deepcopy(_parse(name, data)) for name, data in found}
     version = next(iter(files.values()), {}).get("version", 1) if files else 0
     for name, table in files.items():
         _check_version(name, table, root=version, release=release)
@@ -75,29 +89,32 @@ def load(disk: disks.Disk, path: str, release: tuple[int, int, int]) -> Loaded:
         raise Unreadable(f"failed to load TOML: {wrong}")
     plugins, error = schema.plugins(release, plugins)
     error = error or schema.disabled(top) or schema.unusable(release, plugins)
-    return Loaded(release, tuple(sorted(files)), top, plugins, error)
+    return Loaded(release, found, top, plugins, error)
 
 
-@functools.lru_cache(maxsize=1024)
-def _parse(data: bytes) -> Table:
-    return tomllib.loads(data.decode())
+@functools.lru_cache(maxsize=4096)
+def _parse(path: str, data: bytes) -> Table:
+    try:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Unreadable(f"failed to load TOML: {path}: {error}") from error
 
 
-def _files(disk: disks.Disk, root: str) -> dict[str, Table]:
+def _files(disk: disks.Disk, root: str) -> dict[str, bytes]:
     """Read the root file and, breadth first, whatever is imported."""
-    found: dict[str, Table] = {}
+    found: dict[str, bytes] = {}
     todo = [root]
     while todo:
         path = todo.pop(0)
         if path in found:
             continue
-        table = _read(disk, path)
-        if table is None and path == root:
+        data = _read(disk, path)
+        if data is None and path == root:
             return {}
-        if table is None:
+        if data is None:
             raise Unreadable(f"failed to load TOML: {path}: open {path}: no such file or directory")
-        found[path] = table
-        imports = table.get("imports", [])
+        found[path] = data
+        imports = _parse(path, data).get("imports", [])
         if not isinstance(imports, list) or not all(isinstance(i, str) for i in imports):
             raise Unreadable(f"failed to load TOML: {path}: (imports): incompatible types")
         for text in imports:
@@ -105,17 +122,14 @@ def _files(disk: disks.Disk, root: str) -> dict[str, Table]:
     return found
 
 
-def _read(disk: disks.Disk, path: str) -> Table | None:
+def _read(disk: disks.Disk, path: str) -> bytes | None:
     try:
         inode = disk.follow(path)
     except OSError:
         return None
     if inode.kind != "file":
         raise Unreadable(f"failed to load TOML: {path}: read {path}: is a directory")
-    try:
-        return copy.deepcopy(_parse(inode.data))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Unreadable(f"failed to load TOML: {path}: {error}") from error
+    return inode.data
 
 
 def _resolve(disk: disks.Disk, importer: str, text: str) -> list[str]:

@@ -90,15 +90,20 @@ class Disk:
         """Follow every link; missing parts are kept as written."""
         todo = [*reversed(parts(path))]
         done: list[str] = []
+        here: list[Inode | None] = [self.inodes[ROOT]]
         links = 0
         while todo:
             part = todo.pop()
             if part == "..":
                 del done[-1:]
+                del here[len(done) + 1 :]
                 continue
-            inode = self._peek([*done, part])
+            parent = here[-1]
+            number = parent.entries.get(part) if parent is not None else None
+            inode = None if number is None else self.inodes[number]
             if inode is None or inode.kind != "link":
                 done.append(part)
+                here.append(inode)
                 continue
             links += 1
             if links > MAX_LINKS:
@@ -106,17 +111,9 @@ class Disk:
             text = inode.data.decode()
             if text.startswith("/"):
                 done.clear()
+                del here[1:]
             todo.extend(reversed(parts(text)))
         return "/" + "/".join(done)
-
-    def _peek(self, names: list[str]) -> Inode | None:
-        here = self.inodes[ROOT]
-        for part in names:
-            number = here.entries.get(part)
-            if number is None:
-                return None
-            here = self.inodes[number]
-        return here
 
     def walk(self, path: str) -> int:
         """Return the inode at a path without links in its parents."""
@@ -247,12 +244,15 @@ class Disk:
     def tree(self, path: str = "/") -> Iterator[tuple[str, Inode]]:
         """Yield every path below `path` with what is there, sorted."""
         number = self.itself(path)
-        if number is None:
-            return
+        if number is not None:
+            yield from self._below(path, number)
+
+    def _below(self, path: str, number: int) -> Iterator[tuple[str, Inode]]:
         inode = self.inodes[number]
         yield path, inode
+        above = path.rstrip("/")
         for name in sorted(inode.entries):
-            yield from self.tree(f"{path.rstrip('/')}/{name}")
+            yield from self._below(f"{above}/{name}", inode.entries[name])
 
     def glob(self, pattern: str) -> list[str]:
         """Return what Go's filepath.Glob would: `*` matches dotfiles too."""

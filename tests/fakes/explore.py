@@ -41,10 +41,8 @@ def points(
     found: list[Point] = []
 
     def watch(label: str) -> None:
-        mark = fingerprint(host)
-        if mark not in known:
-            known.add(mark)
-            found.append(Point(label, host.fork(), mark))
+        if is_new(host, known):
+            found.append(Point(label, host.fork(), fingerprint(host)))
 
     host.kill()
     host.watch = watch
@@ -56,14 +54,24 @@ def points(
     return found
 
 
+def is_new(host: FakeHost, seen: set[bytes]) -> bool:
+    """Tell whether no equal host is in `seen`, and put it there."""
+    mark = fingerprint(host)
+    if mark in seen:
+        return False
+    seen.add(mark)
+    return True
+
+
 def fingerprint(host: FakeHost) -> bytes:
     """Return a digest of all that can make a difference later; times count relative to now."""
     total = hashlib.blake2b(digest_size=16)
     now = host.clock.now
     for path, inode in host.disk.tree():
         total.update(repr((path, inode.kind, inode.meta, inode.data)).encode())
-        stale = sorted(set(inode.durable_entries.items()) ^ set(inode.entries.items()))
-        total.update(repr((inode.durable, inode.versions, stale)).encode())
+        if inode.durable_entries != inode.entries or inode.durable != inode.data:
+            stale = sorted(set(inode.durable_entries.items()) ^ set(inode.entries.items()))
+            total.update(repr((inode.durable, inode.versions, stale)).encode())
     service, daemon, timers = host.service, host.daemon, host.timers
     total.update(repr(host.disk.pending).encode())
     total.update(repr((service.state, service.pid, _ago(service.due(), now))).encode())

@@ -1,0 +1,1 @@
+"""The agent dies, the power goes, things fail: at every point, on a simulated host."""
