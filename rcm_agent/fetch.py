@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from rcm_agent import desired, errors, records, settings
+from rcm_agent import desired, errors, ports, records, settings
 from rcm_agent.host import store, terms
 from rcm_agent.work import Work
 
@@ -75,21 +75,35 @@ def expect(work: Work, wanted: desired.Wanted) -> records.Installed:
 
 
 def probe(work: Work, path: str) -> str:
-    """Run `<shim> -v` on the host and return the version that it tells.
+    """Run the shim on the host as containerd would ask it about itself; its version.
+
+    `-v` must succeed. `-info` must end: containerd 2.3 runs it for every handler while it starts,
+    without a deadline, so a shim that hangs there keeps containerd down (seen on 2.3.7).
 
     Raises:
-        ShimBroken: it does not run, or ends with an error.
+        ShimBroken: it does not run, fails, or does not end.
     """
-    done = work.host.systemd.run((path, "-v"), timeout_s=settings.PROBE_TIMEOUT_S)
+    done = _ask(work, path, "-v")
     if done.exit_code != 0:
         words = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise errors.ShimBroken(
             f"'{path} -v' failed with exit code {done.exit_code}: {errors.clip(words) or 'no output'}",
             advice="the artifact does not run on this host: check its platform and its libraries",
         )
+    _ask(work, path, "-info")
     lines = done.stdout.decode(errors="replace").splitlines()
     told = (line.partition(":") for line in lines)
     return next((v.strip() for k, _, v in told if k.strip() == "Version"), "")[:128]
+
+
+def _ask(work: Work, path: str, flag: str) -> ports.Completed:
+    try:
+        return work.host.systemd.run((path, flag), timeout_s=settings.PROBE_TIMEOUT_S)
+    except errors.UnitError as error:
+        raise errors.ShimBroken(
+            f"'{path} {flag}' does not run: {error.cause}",
+            advice="the artifact does not run on this host: check its platform and its libraries",
+        ) from error
 
 
 def intact(work: Work, shim: records.Installed) -> bool:

@@ -15,13 +15,14 @@ NAME = "rcm-proof"
 REMOVE_TIMEOUT_S = 15.0
 
 
-def prove(host: ports.Host, *, handler: str, timeout_s: float) -> str:
-    """Return `PROVEN`, or `not proven: …` when no sandbox image can be had.
+def prove(host: ports.Host, *, handler: str, image: str, timeout_s: float) -> str:
+    """Return `PROVEN`, or `not proven: …` when the sandbox image cannot be had.
+
+    `image` is the one that containerd is configured to use; empty: nobody knows, so try.
 
     Raises:
         CriError: the sandbox did not start, with containerd's own words.
     """
-    image = host.containerd.status(timeout_s=timeout_s).sandbox_image
     missing = host.containerd.ensure_image(image, timeout_s=IMAGE_TIMEOUT_S) if image else None
     if missing is not None:
         return f"not proven: the sandbox image {image} cannot be had: {errors.clip(missing)}"

@@ -16,13 +16,15 @@ CRI_1 = "io.containerd.grpc.v1.cri"
 """Where containerd 1.x has its CRI settings; files of version 2 keep it on 2.x."""
 CRI_2 = "io.containerd.cri.v1.runtime"
 """Where 2.x has the runtimes."""
+CRI_IMAGES = "io.containerd.cri.v1.images"
+"""Where 2.x has the images, among them the sandbox's."""
 CRI_OLD = "cri"
 """The name in files without `version`."""
 
 RUNC = "io.containerd.runc.v2"
 """The runtime type of runc, and of what stands in for it (crun, nvidia)."""
 
-CRI_OFF = frozenset({CRI_1, CRI_2, CRI_OLD, "io.containerd.cri.v1.images"})
+CRI_OFF = frozenset({CRI_1, CRI_2, CRI_OLD, CRI_IMAGES})
 """Any of these in `disabled_plugins` ends CRI. Docker's packages ship `["cri"]`."""
 
 
@@ -44,6 +46,13 @@ def effective(dump: Mapping[str, Any]) -> toml.Table:
         if found:
             return found
     return {}
+
+
+def sandbox_image(dump: Mapping[str, Any]) -> str:
+    """Return the pause image that `config dump` names; empty when it names none."""
+    plugins = dump.get("plugins", {})
+    pinned = toml.table(plugins, CRI_IMAGES, "pinned_images").get("sandbox", "")
+    return str(pinned or toml.table(plugins, CRI_1).get("sandbox_image", ""))
 
 
 def plugins_for_drop_in(files: Iterable[toml.Table], root: toml.Table) -> tuple[str, str]:

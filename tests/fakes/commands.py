@@ -42,7 +42,7 @@ class Programs:
                 version = ".".join(map(str, self.release))
                 text = f"containerd github.com/containerd/containerd v{version} abc\n"
                 return ports.Completed(0, text.encode(), b"")
-            case [program, "-v"] if program.startswith("/opt/rcm/"):
+            case [program, "-v" | "-info"] if program.startswith("/opt/rcm/"):
                 return self._version(program, timeout_s)
         raise faults.UnexpectedCall(f"run {list(argv)}")
 
