@@ -70,7 +70,7 @@ class Bed:
         """Fetch `/shim`; the digest is that of `data` unless told otherwise."""
         if sha == "":
             sha = None if data is None else sha256(data)
-        small = {"deadline_s": 5.0, "stall_s": 2.0, "connect_s": 2.0, "allow_private": True}
+        small = {"deadline_s": 20.0, "stall_s": 5.0, "connect_s": 5.0, "allow_private": True}
         return store.ensure(
             self.kernel,
             terms.Source(

@@ -164,7 +164,7 @@ def test_a_server_that_holds_on_is_left(bed, reply):
     with pytest.raises(errors.FetchError, match=r"bytes/s for 0\.2 s|timed out"):
         bed.fetch(stall_s=0.2, attempts=1)
 
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
 
 
 @pytest.mark.parametrize("reply", SLOW)
@@ -175,7 +175,7 @@ def test_the_deadline_ends_everything(bed, reply):
     with pytest.raises(errors.FetchError, match=r"0\.3 s are over"):
         bed.fetch(deadline_s=0.3)
 
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
 
 
 def test_a_host_that_does_not_accept_is_given_up(bed):

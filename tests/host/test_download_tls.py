@@ -102,7 +102,7 @@ def test_a_server_that_does_not_finish_the_handshake_is_left(bed):
 
         bed.refused("timed out", location=location, connect_s=0.2, attempts=1)
 
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
 
 
 @pytest.mark.parametrize("limit", [{"stall_s": 0.2, "attempts": 1}, {"deadline_s": 0.3}])
@@ -113,7 +113,7 @@ def test_a_slow_body_over_tls_is_left(bed, authority, serve, limit):
     with pytest.raises(beds.errors.FetchError):
         bed.fetch(location=server.url("/shim"), ca_file=authority.file, **limit)
 
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
 
 
 def test_https_never_goes_down_to_http(bed, authority, serve):
