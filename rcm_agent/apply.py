@@ -45,8 +45,8 @@ def apply(work: Work, wanted_shims: Sequence[shims.Shim]) -> tuple[Installed, ..
         found = tuple(fetch.install(work, one) for one in wanted)
         proposal = propose(work, found, observed)
         _pass_gate(work, proposal)
-    except (errors.AgentError, KeyboardInterrupt):
-        fetch.drop_new(work, before_fetch)
+    except (errors.AgentError, KeyboardInterrupt) as failure:
+        fetch.drop_new(work, before_fetch, failure=failure)
         raise
     carry_out(work, proposal)
     return work.current.shims

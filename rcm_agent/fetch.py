@@ -8,10 +8,9 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from rcm_agent import desired, errors, ports, records, settings
-from rcm_agent.host import store, terms
+from rcm_agent.host import locations, partials, store, terms
 from rcm_agent.work import Work
 
 UNKNOWN = "(known after the download)"
@@ -117,11 +116,11 @@ def stored(work: Work) -> frozenset[str]:
     return frozenset(entry.digest for entry in store.list(work.host.kernel))
 
 
-def drop_new(work: Work, before: frozenset[str]) -> None:
-    """Leave the store as it was: drop what this run fetched."""
+def drop_new(work: Work, before: frozenset[str], *, failure: BaseException) -> None:
+    """Leave the store as it was; a download that can be continued keeps what it has."""
     for digest in stored(work) - before:
         store.remove(work.host.kernel, digest)
-    if not before:
+    if not before and not isinstance(failure, partials.Interrupted):
         store.remove_rest(work.host.kernel)
 
 
@@ -143,7 +142,7 @@ def policy(chosen: settings.Settings) -> terms.Policy:
 
 def shown(location: str) -> str:
     """Return a URL without its query, which may hold a signature."""
-    return urlsplit(location)._replace(query="", fragment="").geturl()
+    return locations.parse(location).shown
 
 
 def _current(work: Work, wanted: desired.Wanted) -> records.Installed | None:
