@@ -381,3 +381,69 @@ def test_taking_ours_out_is_never_refused(release) -> None:
     edit = host.propose(dump_={})[0]
 
     assert handlers(edit.final[ROOT]) == {"runc"}
+
+
+# --- found by breaking the code on purpose -------------------------------------------------------
+
+
+def test_on_1_x_the_version_is_that_of_the_last_file_that_says_one() -> None:
+    beside = {"/etc/containerd/x.toml": b"version = 2\n"}
+    edit = Host(b"imports = ['x.toml']\n", release=OLD, **beside).propose(SPIN)[0]
+
+    assert list(toml.parse(edit.final[ROOT])["plugins"]) == [dialect.CRI_1]
+
+
+def test_on_1_x_two_files_define_cri_and_the_later_counts() -> None:
+    path = "/etc/containerd/x.toml"
+    root = b"imports = ['x.toml']\n" + make.ROOT_2
+
+    edit = Host(root, release=OLD, **{path: make.ROOT_2}).propose(SPIN)[0]
+
+    assert handlers(edit.final[path]) == {"runc", "spin"}
+    assert handlers(edit.final[ROOT]) == {"runc"}
+
+
+def test_runtimes_of_ours_without_their_marks_come_out_by_the_journal() -> None:
+    host = Host(release=OLD)
+    host.apply(SPIN)
+    lines = host.root.decode().splitlines(keepends=True)
+    host.files[ROOT] = "".join(line for line in lines if not line.startswith("#")).encode()
+
+    host.apply()
+
+    assert handlers(host.root) == {"runc"}
+    assert b"rcm" not in host.root
+
+
+def test_a_runtime_like_ours_that_was_there_before_stays() -> None:
+    """Without its marks and without the journal, nothing says that a runtime is ours."""
+    host = Host(release=OLD)
+    host.apply(SPIN)
+    lines = host.root.decode().splitlines(keepends=True)
+    host.files[ROOT] = "".join(line for line in lines if not line.startswith("#")).encode()
+
+    edit = host.propose(owned=())[0]
+
+    assert handlers(edit.final[ROOT]) == {"runc", "spin"}
+
+
+def test_a_root_whose_import_of_ours_still_works_is_not_written_again() -> None:
+    """A key below our import would make us put it elsewhere today; that changes nothing."""
+    host = Host(b"version = 2\n")
+    host.apply(SPIN)
+    host.files[ROOT] += b"oom_score = 1\n"
+
+    edit = host.propose(SPIN, WASMTIME, dump_=make.dump("spin"))[0]
+
+    assert set(edit.final) == {DROP_IN}
+
+
+@pytest.mark.parametrize("release", [OLD, NEW])
+def test_a_root_that_lost_the_import_of_run_gets_it_back(release) -> None:
+    host = Host(release=release)
+    host.apply(SPIN)
+    host.files[ROOT] = host.root.replace(b'"/run/rcm/*.toml"', b"")
+
+    edit = host.propose(SPIN, dump_=make.dump("spin", release=release))[0]
+
+    assert "/run/rcm/*.toml" in imports.listed(ROOT, edit.final[ROOT])
