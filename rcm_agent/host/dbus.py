@@ -24,6 +24,9 @@ SOCKET = "/run/systemd/private"
 NAME = "org.freedesktop.systemd1"
 MANAGER = "/org/freedesktop/systemd1"
 
+SIGNAL = "JobRemoved"
+"""The only one that anybody here waits for."""
+
 CALL_S = 10.0
 """Longest wait for one answer. systemd answers in a millisecond; while it reloads hundreds of
 units it may need a few seconds, and its own clients give it 25 s. A guess in between."""
@@ -59,7 +62,7 @@ class Bus:
         self._patience_s = patience_s
         self._silent: TimeoutExpired | None = None
         self._serial = 0
-        self._decoder = wire.Decoder()
+        self._decoder = wire.Decoder(signal=SIGNAL)
         self._signals: deque[wire.Message] = deque()
         self._socket = socket.socket(socket.AF_UNIX)
         try:
@@ -132,17 +135,17 @@ class Bus:
         return value
 
     def wait_signal(
-        self, member: str, *, wanted: Callable[[tuple[Any, ...]], bool], timeout_s: float
+        self, *, wanted: Callable[[tuple[Any, ...]], bool], timeout_s: float
     ) -> tuple[Any, ...] | None:
-        """Return the body of the first signal that is wanted, None when none came in time."""
+        """Return the body of the first `SIGNAL` that is wanted, None when none came in time."""
         deadline = time.monotonic() + timeout_s
         while True:
             while self._signals:
                 signal = self._signals.popleft()
-                if signal.member == member and wanted(signal.body):
+                if signal.member == SIGNAL and wanted(signal.body):
                     return signal.body
             try:
-                message = self._receive(deadline, member)
+                message = self._receive(deadline, SIGNAL)
             except TimeoutExpired:
                 return None
             if message.kind == "signal":

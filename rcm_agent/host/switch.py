@@ -87,7 +87,6 @@ def _wait_until_done(bus: dbus.Bus, service: str) -> None:
     deadline = time.monotonic() + FIRING_S
     while _running(bus, service):
         ended = bus.wait_signal(
-            "JobRemoved",
             wanted=lambda body: body[2:3] == (service,),
             timeout_s=deadline - time.monotonic(),
         )

@@ -91,7 +91,7 @@ def finish(bus: dbus.Bus, job: str, *, what: str, timeout_s: float) -> str:
     """
     begun = time.monotonic()
     ended = bus.wait_signal(
-        "JobRemoved", wanted=lambda body: len(body) > RESULT and body[1] == job, timeout_s=timeout_s
+        wanted=lambda body: len(body) > RESULT and body[1] == job, timeout_s=timeout_s
     )
     if ended is None:
         raise errors.UnitError(

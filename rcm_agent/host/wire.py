@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jeepney  # type: ignore[import-untyped]  # it has none
+from jeepney import low_level
 
 _GARBAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
 """What the parser raises on bytes that are not D-Bus."""
@@ -37,7 +38,14 @@ class Message:
     body: tuple[Any, ...]
 
 
+_PREFIX = 16
+"""So many bytes tell how long a message is."""
+
+_SIGNAL = 4
+"""The second byte of a signal."""
+
 _jeepney: Any = jeepney
+_low_level: Any = low_level
 _KINDS: dict[Any, Literal["answer", "error", "signal", "call"]] = {
     _jeepney.MessageType.method_return: "answer",
     _jeepney.MessageType.error: "error",
@@ -67,15 +75,20 @@ def encode(call: Call, serial: int) -> tuple[bytes, list[int]]:
 
 
 class Decoder:
-    """Takes bytes as they come, gives messages."""
+    """Takes bytes as they come, gives messages: of the signals only those of one name.
 
-    def __init__(self) -> None:
+    systemd tells every private connection about every change of every unit: three of four
+    messages. Taking them apart was a third of the agent's processor time in an installation.
+    """
+
+    def __init__(self, *, signal: str) -> None:
         """Start at the beginning of a message."""
-        self._parser: Any = _jeepney.Parser()
+        self._signal = signal.encode()
+        self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Take some more bytes."""
-        self._parser.add_data(data)
+        self._buffer += data
 
     def next(self) -> Message | None:
         """Return a message if one is complete.
@@ -84,10 +97,23 @@ class Decoder:
             NotDBus: what came is no message.
         """
         try:
-            message = self._parser.get_next_message()
-            return None if message is None else _message(message)
+            while (raw := self._take()) is not None:
+                if raw[1] != _SIGNAL or self._signal in raw:
+                    return _message(_low_level.Message.from_buffer(raw))
         except _GARBAGE as error:
             raise NotDBus(repr(error)) from error
+        return None
+
+    def _take(self) -> bytes | None:
+        """Return the bytes of the first message and drop them, None when it is not complete."""
+        if len(self._buffer) < _PREFIX:
+            return None
+        size: int = _low_level.calc_msg_size(bytes(self._buffer[:_PREFIX]))
+        if len(self._buffer) < size:
+            return None
+        raw = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return raw
 
 
 def _message(message: Any) -> Message:
