@@ -1,14 +1,11 @@
 """Reading and writing TOML values.
 
-tomllib reads; the writer here is for our own tables, one line per value. It is small because a
-full writer costs a tenth of a second to import, which a run that changes nothing would pay too.
+tomllib reads; tomlkit writes values and keys. How tables are laid out, one line per value, is ours.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import functools
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -66,7 +63,7 @@ def table(data: object, *path: str) -> Table:
 
 def key(text: str) -> str:
     """Write a key, quoted where it must be."""
-    return text if _BARE_KEY.fullmatch(text) else _string(text)
+    return text if _BARE_KEY.fullmatch(text) else _quoted(text)
 
 
 def value(item: object) -> str:
@@ -91,17 +88,13 @@ def tables(path: tuple[str, ...], content: Table) -> Iterator[str]:
 
 
 def _scalar(item: object) -> str:
-    if isinstance(item, bool):
-        return "true" if item else "false"
-    if isinstance(item, str):
-        return _string(item)
-    if isinstance(item, dt.datetime | dt.date | dt.time):
-        return item.isoformat()
-    if isinstance(item, int | float):
-        return repr(item)
-    raise TypeError(f"TOML has no {type(item).__name__}")
+    """Raise TypeError for what TOML does not have."""
+    import tomlkit  # noqa: PLC0415 - 70 ms that a run which changes nothing does not pay
+
+    return tomlkit.item(item).as_string()
 
 
-def _string(text: str) -> str:
-    """JSON's escapes are TOML's, but for the delete character, which JSON leaves bare."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _quoted(text: str) -> str:
+    import tomlkit  # noqa: PLC0415 - see `_scalar`
+
+    return tomlkit.key(text).as_string()
