@@ -1,0 +1,1 @@
+"""Deliberately wrong variants of the agent: the proof that the tests can fail."""
