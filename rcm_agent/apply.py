@@ -9,8 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rcm_agent import configure, desired, errors, fetch, gate, plan, records, session, transaction
-from rcm_agent.containerd import diff
+from rcm_agent import (
+    check,
+    configure,
+    desired,
+    errors,
+    fetch,
+    gate,
+    plan,
+    records,
+    session,
+    transaction,
+)
+from rcm_agent.containerd import diff, refusals
 from rcm_agent.records import Installed
 from rcm_agent.work import Work
 from rcm_api import shim as shims
@@ -148,6 +159,8 @@ def _select(work: Work, found: Sequence[shims.Shim]) -> tuple[desired.Wanted, ..
 def _observe(work: Work, wanted: tuple[desired.Wanted, ...]) -> plan.Observed:
     observed = work.observe(frozenset(w.handler for w in wanted))
     if observed.status is None:
+        # Its configuration may tell more than its silence: Docker's packages turn CRI off.
+        refusals.cri_is_off(work.site.config, check.Check(work.host, work.site).real())
         raise errors.HostError(
             f"CRI does not answer on {work.site.socket}, so nothing was touched",
             advice=f"mend containerd first: journalctl -u {work.site.unit}",

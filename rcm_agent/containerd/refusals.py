@@ -18,29 +18,33 @@ def check(here: site.Site, *, wanted: block.Tables, dump: Mapping[str, Any]) -> 
     Raises:
         ConfigRefused: the first reason that holds.
     """
-    _cri_is_off(here, dump)
+    cri_is_off(here.places.root, dump, _disabled_in_files(here))
     _is_the_default(wanted, dump)
     _exists_already(here, wanted, dump)
 
 
-def _cri_is_off(here: site.Site, dump: Mapping[str, Any]) -> None:
-    disabled = {*dump.get("disabled_plugins", ()), *_disabled_in_files(here)}
-    found = sorted(disabled & dialect.CRI_OFF)
+def cri_is_off(root: str, dump: Mapping[str, Any], also: frozenset[str] = frozenset()) -> None:
+    """Look whether the configuration at `root`, or `also`, turns CRI off.
+
+    Raises:
+        ConfigRefused: it does.
+    """
+    found = sorted({*dump.get("disabled_plugins", ()), *also} & dialect.CRI_OFF)
     if found:
         raise errors.ConfigRefused(
-            f"{here.places.root} disables containerd's CRI plugin (disabled_plugins has {found[0]})",
+            f"{root} disables containerd's CRI plugin (disabled_plugins has {found[0]})",
             advice="take it out of disabled_plugins and restart containerd: Docker's packages "
             "ship it so, and no kubelet can use this containerd as it is",
         )
 
 
-def _disabled_in_files(here: site.Site) -> set[str]:
-    return {
+def _disabled_in_files(here: site.Site) -> frozenset[str]:
+    return frozenset(
         plugin
         for _, data in here.base_files()
         for plugin in data.get("disabled_plugins", ())
         if isinstance(plugin, str)
-    }
+    )
 
 
 def _is_the_default(wanted: block.Tables, dump: Mapping[str, Any]) -> None:
