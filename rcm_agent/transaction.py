@@ -7,6 +7,7 @@ ends on the state before or the state after. `plan` decides, `forward` and `back
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Literal
@@ -24,6 +25,7 @@ def carry_out(work: Work, operation: records.Operation) -> None:
         RolledBack: a step failed and the host is on its former state.
         Blocked, BudgetSpent: the same, and containerd was not restarted.
         Degraded: a step failed, and putting back failed too.
+        HostError: the host is on its new state, and something of the old one is still there.
     """
     _attempt(work, operation, operation.steps)
 
@@ -32,11 +34,24 @@ def _attempt(work: Work, operation: records.Operation, steps: tuple[Step, ...]) 
     try:
         _take(work, operation, steps)
     except (errors.Blocked, errors.BudgetSpent, KeyboardInterrupt) as failure:
-        _give_up(work, operation, failure)
+        if not _is_clean(work):
+            _give_up(work, operation, failure)
         raise
     except errors.AgentError as failure:
+        if _is_clean(work):
+            raise errors.HostError(
+                f"the change is done, but not its clean-up: {failure.cause}",
+                advice="run 'rcm-agent recover' once the cause is gone",
+            ) from failure
         _give_up(work, operation, failure)
-        raise errors.RolledBack(failure.cause, advice=failure.advice) from failure
+        advice = failure.advice or f"look at the journal of {work.site.unit} for the reason"
+        raise errors.RolledBack(failure.cause, advice=advice) from failure
+
+
+def _is_clean(work: Work) -> bool:
+    """Tell whether only the clean-up is left: binaries go there, so there is no way back."""
+    reached = work.memory.journal.operation
+    return reached is not None and reached.step is Step.CLEAN
 
 
 def recover(work: Work) -> str:
@@ -118,4 +133,6 @@ def _give_up(work: Work, operation: records.Operation, failure: BaseException | 
 
 def _settle(work: Work, generation: records.Generation) -> None:
     work.memory.write(records.Journal(current=generation))
-    work.memory.forget(keep=memory.referenced(generation))
+    # All is done and said; what cannot be dropped now is dropped by the next run.
+    with contextlib.suppress(errors.HostError):
+        work.memory.forget(keep=memory.referenced(generation))
