@@ -9,7 +9,7 @@ import dataclasses
 import random
 from collections.abc import Mapping
 
-from rcm_agent import desired, errors, ports, records, settings
+from rcm_agent import desired, errors, records, settings
 from rcm_agent.host import locations, partials, store, terms
 from rcm_agent.work import Work
 
@@ -82,27 +82,23 @@ def probe(work: Work, path: str) -> str:
     Raises:
         ShimBroken: it does not run, fails, or does not end.
     """
-    done = _ask(work, path, "-v")
+    programs = [(path, "-v"), (path, "-info")]
+    try:
+        done, _ = work.host.systemd.run_all(programs, timeout_s=settings.PROBE_TIMEOUT_S)
+    except errors.UnitError as error:
+        raise errors.ShimBroken(
+            f"{path} does not run: {error.cause}",
+            advice="the artifact does not run on this host: check its platform and its libraries",
+        ) from error
     if done.exit_code != 0:
         words = (done.stderr or done.stdout).decode(errors="replace").strip()
         raise errors.ShimBroken(
             f"'{path} -v' failed with exit code {done.exit_code}: {errors.clip(words) or 'no output'}",
             advice="the artifact does not run on this host: check its platform and its libraries",
         )
-    _ask(work, path, "-info")
     lines = done.stdout.decode(errors="replace").splitlines()
     told = (line.partition(":") for line in lines)
     return next((v.strip() for k, _, v in told if k.strip() == "Version"), "")[:128]
-
-
-def _ask(work: Work, path: str, flag: str) -> ports.Completed:
-    try:
-        return work.host.systemd.run((path, flag), timeout_s=settings.PROBE_TIMEOUT_S)
-    except errors.UnitError as error:
-        raise errors.ShimBroken(
-            f"'{path} {flag}' does not run: {error.cause}",
-            advice="the artifact does not run on this host: check its platform and its libraries",
-        ) from error
 
 
 def intact(work: Work, shim: records.Installed) -> bool:

@@ -31,13 +31,15 @@ class RealKernel:
 
     def _parent(self, path: str) -> str:
         """Where `path` really is: links in its parents followed, its last part not."""
+        if not self._root:
+            return path  # the system call follows them itself, and much faster
         pure = PurePosixPath(path)
         if pure.name in {"", ".."}:
             return self._root + self.realpath(path)
         return self._root + self.realpath(str(pure.parent)).rstrip("/") + "/" + pure.name
 
     def _follow(self, path: str) -> str:
-        return self._root + self.realpath(path)
+        return self._root + self.realpath(path) if self._root else path
 
     def realpath(self, path: str) -> str:
         """Follow every symbolic link inside the root; missing parts are kept as written."""

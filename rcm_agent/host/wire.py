@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jeepney  # type: ignore[import-untyped]  # it has none
-from jeepney import low_level
 
 _GARBAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error)
 """What the parser raises on bytes that are not D-Bus."""
@@ -45,7 +44,7 @@ _SIGNAL = 4
 """The second byte of a signal."""
 
 _jeepney: Any = jeepney
-_low_level: Any = low_level
+_low_level: Any = _jeepney.low_level
 _KINDS: dict[Any, Literal["answer", "error", "signal", "call"]] = {
     _jeepney.MessageType.method_return: "answer",
     _jeepney.MessageType.error: "error",
