@@ -215,6 +215,7 @@ def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     return match.end()
 
 
+@functools.lru_cache(maxsize=256)  # the same few plugin ids in every header
 def _unquote(key: str) -> str:
     if key[0] not in "\"'":
         return key
