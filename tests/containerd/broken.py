@@ -6,7 +6,7 @@ from tests.testbed import cache
 
 _SOURCE = pathlib.Path(__file__).parent / "broken_shim.c"
 BINARY = "containerd-shim-broken-v1"
-WAYS = ("version-fails", "start-fails", "start-hangs")
+WAYS = ("version-fails", "start-fails", "start-hangs", "info-hangs")
 
 
 def build() -> pathlib.Path:
