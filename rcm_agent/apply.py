@@ -6,6 +6,7 @@ then touch anything.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from rcm_agent import (
     session,
     transaction,
 )
-from rcm_agent.containerd import diff, refusals
+from rcm_agent.containerd import dialect, diff, refusals
 from rcm_agent.records import Installed
 from rcm_agent.work import Work
 from rcm_api import shim as shims
@@ -109,9 +110,15 @@ def _proposal(
         changes=changes,
         prove=_to_prove(work, after, changes, observed),
     )
-    restart = operation is not None and records.Step.RESTART in operation.steps
-    blockers = gate.names(gate.lost(work.host)) if restart else ""
-    return Proposal(operation=operation, found=found, blockers=blockers)
+    if operation is None:
+        return Proposal(operation=None, found=found)
+    restart = records.Step.RESTART in operation.steps
+    image = dialect.sandbox_image(before.dump)
+    return Proposal(
+        operation=dataclasses.replace(operation, sandbox_image=image),
+        found=found,
+        blockers=gate.names(gate.lost(work.host)) if restart else "",
+    )
 
 
 def carry_out(work: Work, proposal: Proposal) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from rcm_agent import check, errors, gate, look, proof, records, restart, settings, switch
-from rcm_agent.containerd import dialect
+from rcm_agent import check, errors, gate, proof, records, restart, settings, switch
 from rcm_agent.host import files
 from rcm_agent.records import Step
 from rcm_agent.work import Work
@@ -92,7 +91,7 @@ def _verify(work: Work, operation: records.Operation) -> None:
 
 def _prove(work: Work, operation: records.Operation) -> Proofs:
     timeout_s = work.chosen.prove_timeout_s
-    image = _sandbox_image(work)
+    image = operation.sandbox_image
     proofs = {
         handler: proof.prove(work.host, handler=handler, image=image, timeout_s=timeout_s)
         for handler in operation.prove
@@ -101,12 +100,6 @@ def _prove(work: Work, operation: records.Operation) -> Proofs:
         if outcome != proof.PROVEN:
             work.tell.note("warning", f"{handler}: {outcome}")
     return proofs
-
-
-def _sandbox_image(work: Work) -> str:
-    """CRI tells it on 1.x only; on 2.x the configuration does."""
-    told = work.host.containerd.status(timeout_s=look.STATUS_TIMEOUT_S).sandbox_image
-    return told or dialect.sandbox_image(check.Check(work.host, work.site).real())
 
 
 def _disarm(work: Work, _operation: records.Operation) -> None:

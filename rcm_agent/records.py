@@ -155,6 +155,8 @@ class Operation:
     prove: tuple[str, ...]
     """Handlers to prove."""
     after: Generation
+    sandbox_image: str = ""
+    """What containerd is configured to prove them with; no operation changes it."""
 
 
 @dataclass(frozen=True, slots=True)
