@@ -29,9 +29,10 @@ def opened(
 
     Raises:
         Busy: another agent is at work on this host.
+        HostError: the lock cannot be taken, or the journal not be used.
     """
     files.make_directory(host.kernel, settings.RUN)
-    handle = host.kernel.lock(settings.LOCK)
+    handle = files.lock(host.kernel, settings.LOCK)
     if handle is None:
         raise errors.Busy(
             f"another agent holds {settings.LOCK}", advice="wait until it is done, then run again"

@@ -32,7 +32,7 @@ def carry_out(work: Work, operation: records.Operation) -> None:
 
 def _attempt(work: Work, operation: records.Operation, steps: tuple[Step, ...]) -> None:
     try:
-        _take(work, operation, steps)
+        operation = _take(work, operation, steps)
     except (errors.Blocked, errors.BudgetSpent, KeyboardInterrupt) as failure:
         if not _is_clean(work):
             _give_up(work, operation, failure)
@@ -46,6 +46,7 @@ def _attempt(work: Work, operation: records.Operation, steps: tuple[Step, ...]) 
         _give_up(work, operation, failure)
         advice = failure.advice or f"look at the journal of {work.site.unit} for the reason"
         raise errors.RolledBack(failure.cause, advice=advice) from failure
+    _settle(work, _remembered(work, operation.after))
 
 
 def _is_clean(work: Work) -> bool:
@@ -91,14 +92,14 @@ def _recovery(work: Work, operation: records.Operation) -> Literal["finish", "un
     return plan.recovery(operation, observed, committed=committed)
 
 
-def _take(work: Work, operation: records.Operation, steps: tuple[Step, ...]) -> None:
+def _take(work: Work, operation: records.Operation, steps: tuple[Step, ...]) -> records.Operation:
     for step in steps:
         operation = dataclasses.replace(operation, step=step)
         work.memory.write(records.Journal(work.current, operation))
         with work.tell.step(step, forward.detail(work, step, operation)):
             proofs = forward.take(work, step, operation)
         operation = _with(operation, proofs)
-    _settle(work, _remembered(work, operation.after))
+    return operation
 
 
 def _with(operation: records.Operation, proofs: Mapping[str, str]) -> records.Operation:

@@ -82,7 +82,7 @@ def replace(
     except OSError as error:
         _discard(kernel, temporary)
         raise _failed("write", path, error) from error
-    except errors.Conflict:
+    except BaseException:  # Conflict, a read that failed, an interrupt
         _discard(kernel, temporary)
         raise
     return True
@@ -136,6 +136,14 @@ def remove_tree(kernel: ports.Kernel, path: str) -> None:
     for name in kernel.listdir(path):
         remove_tree(kernel, f"{path}/{name}")
     remove_directory(kernel, path)
+
+
+def lock(kernel: ports.Kernel, path: str) -> int | None:
+    """Take an exclusive lock; None when somebody has it."""
+    try:
+        return kernel.lock(path)
+    except OSError as error:
+        raise _failed("lock", path, error) from error
 
 
 def read_link(kernel: ports.Kernel, path: str) -> str | None:

@@ -28,16 +28,26 @@ class Memory:
         self.journal = journal.decode(self._seen)
 
     def write(self, new: records.Journal) -> None:
-        """Make `new` the journal, durably; an empty one removes the file."""
-        if new == records.Journal():
+        """Make `new` the journal, durably; an empty one removes the file.
+
+        Raises:
+            HostError: that failed; `journal` is what the file says now, which may be `new`.
+        """
+        data = None if new == records.Journal() else journal.encode(new)
+        try:
+            self._put(data)
+        except errors.HostError:
+            self._seen = files.read(self._kernel, settings.JOURNAL)
+            self.journal = journal.decode(self._seen)
+            raise
+        self._seen, self.journal = data, new
+
+    def _put(self, data: bytes | None) -> None:
+        if data is None:
             files.remove(self._kernel, settings.JOURNAL)
-            self._seen = None
-        else:
-            files.make_directory(self._kernel, settings.HOME)
-            data = journal.encode(new)
-            files.replace(self._kernel, settings.JOURNAL, data, expected=self._seen, mode=0o600)
-            self._seen = data
-        self.journal = new
+            return
+        files.make_directory(self._kernel, settings.HOME)
+        files.replace(self._kernel, settings.JOURNAL, data, expected=self._seen, mode=0o600)
 
     def save(self, data: bytes | None) -> str:
         """Keep a file's content and return its SHA-256; nothing to keep of a missing file."""

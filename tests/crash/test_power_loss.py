@@ -7,6 +7,7 @@ import pytest
 from tests.crash import scenes
 from tests.fakes import explore
 
+pytestmark = pytest.mark.timeout(120)
 everywhere = pytest.mark.parametrize("scene", scenes.SCENES, indirect=True)
 SEEDS = 8
 """States of the disk for each of the many points of a second run, where there are more."""
@@ -26,7 +27,6 @@ def test_a_power_cut_anywhere_boots_the_old_or_the_new_state(scene, points):
 
 
 @everywhere
-@pytest.mark.timeout(120)
 def test_so_does_a_power_cut_while_recovering_from_another(scene, points):
     found = []
     booted: set[bytes] = set()

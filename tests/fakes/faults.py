@@ -81,16 +81,18 @@ class Fault:
     """Which of the calls that match; 0: each of them."""
     at: int = 0
     """Instead: the effect with this number."""
+    stays: bool = False
+    """Every later one too."""
     when: When = "before"
     seen: int = 0
 
     def hits(self, name: str, path: str, number: int) -> bool:
-        if self.at:
-            return self.at == number
         if not (fnmatch.fnmatchcase(name, self.on) and fnmatch.fnmatchcase(path, self.path)):
             return False
         self.seen += 1
-        return self.nth in {0, self.seen}
+        if self.at:
+            return number >= self.at if self.stays else number == self.at
+        return self.nth in {0, self.seen} or (self.stays and self.seen >= self.nth)
 
 
 @dataclass(slots=True)

@@ -68,6 +68,14 @@ def ours(host: FakeHost, loaded: config.Loaded) -> dict[str, str]:
     return found
 
 
+def serves(host: FakeHost) -> dict[str, str]:
+    """Return our handlers that a pod could use now, with what would be executed."""
+    loaded = host.daemon.loaded
+    assert loaded is not None
+    found = ours(host, loaded)
+    return {handler: sha for handler, sha in found.items() if handler in host.daemon.handlers}
+
+
 def broken(
     host: FakeHost,
     before: Before,
@@ -122,7 +130,7 @@ def _changed(host: FakeHost, before: Before, good: Collection[Ours]) -> Iterator
             yield f"the configuration {place} kills CRI: {loaded.cri_error}"
         if without_ours(loaded) != before.effective:
             yield f"the configuration {place} differs in more than our runtimes"
-        mine = ours(host, loaded)
+        mine = serves(host) if place == "running" and not loaded.cri_error else ours(host, loaded)
         if mine not in list(good):
             yield f"our handlers {place} are {mine}"
 
