@@ -10,6 +10,7 @@ with and without the journal's memory. Every state of the files is judged as the
 
 import collections.abc
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import os
@@ -22,8 +23,9 @@ import textwrap
 
 from rcm_agent import errors, ports
 from rcm_agent.containerd import flatten, judge, model, propose
+from tests import matrix_nodes
 from tests.containerd_config import corpus, memory
-from tests.testbed import containerd
+from tests.testbed import containerd, machine
 
 VERSIONS = tuple(containerd.VERSIONS)
 DUMP_TIMEOUT_S = 60  # a guess; a dump takes 25 ms on an idle machine
@@ -333,7 +335,14 @@ def show(cells: collections.abc.Sequence[Cell]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Print the table of the versions named, or of all."""
-    cells = table(arguments or VERSIONS)
+    reason = machine.available()
+    if reason:
+        print(f"CRI is not asked: {reason}", file=sys.stderr)
+        cells = table(arguments or VERSIONS)
+    else:
+        machine.ensure_daemon()
+        with contextlib.closing(matrix_nodes.Healthy([SECOND.handler])) as healthy:
+            cells = table(arguments or VERSIONS, healthy=healthy)
     show(cells)
     yes = sum(one.good and not one.refused for one in cells)
     refused = sum(bool(one.refused) for one in cells)
