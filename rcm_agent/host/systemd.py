@@ -76,21 +76,27 @@ class RealSystemd:
 
     def run(self, argv: Sequence[str], *, timeout_s: float, path: str = "") -> ports.Completed:
         """Run a program of the host to its end."""
+        self._sweep_once()
         with self._bus() as bus:
-            if not self._swept:
-                self._swept = True
-                transient.drop_stale(bus)
             return transient.run(bus, argv, timeout_s=timeout_s, path=path)
 
     def run_all(
         self, programs: Sequence[Sequence[str]], *, timeout_s: float
     ) -> tuple[ports.Completed, ...]:
         """Run programs side by side, each to its end and in a conversation of its own."""
+        self._sweep_once()
         run = functools.partial(self.run, timeout_s=timeout_s)
         if len(programs) == 1:
             return (run(programs[0]),)
         with futures.ThreadPoolExecutor(len(programs)) as pool:
             return tuple(pool.map(run, programs))
+
+    def _sweep_once(self) -> None:
+        """Drop what killed agents left, before anything of ours runs that could look like it."""
+        if not self._swept:
+            self._swept = True
+            with self._bus() as bus:
+                transient.drop_stale(bus)
 
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
         """Run `commands` one after the other in `delay_s` seconds, whatever becomes of us."""

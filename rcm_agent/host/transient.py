@@ -90,7 +90,7 @@ def drop_stale(bus: dbus.Bus) -> None:
         if path is None or state == "activating":
             continue
         ended_us = bus.get(path, "Unit", "StateChangeTimestampMonotonic")
-        if now_us - ended_us > _STALE_S * 1e6:
+        if 0 < ended_us < now_us - _STALE_S * 1e6:  # 0: about to start
             _clear(bus, name)
 
 

@@ -145,6 +145,28 @@ def test_programs_run_side_by_side_and_answer_in_order(one_real):
     assert time.monotonic() - began < 2.8  # one after the other: 3 s
 
 
+_SLOW_SWEEP = """
+import threading, time
+from rcm_agent.host import systemd, transient
+swept, run = threading.Event(), transient.run
+def sweep(bus):
+    time.sleep(0.5)
+    swept.set()
+def checked(*args, **kwargs):
+    assert swept.is_set()
+    return run(*args, **kwargs)
+transient.drop_stale, transient.run = sweep, checked
+done = systemd.RealSystemd().run_all([["/bin/true"], ["/bin/false"]], timeout_s=9)
+assert [one.exit_code for one in done] == [0, 1]
+"""
+
+
+def test_what_killed_agents_left_is_dropped_before_anything_of_ours_starts(one_real):
+    """A unit that is about to start looks as one that ended: it was stopped, once in 400 runs."""
+    env = {"PYTHONPATH": "/srv/rcm:/srv/rcm-deps"}
+    one_real.node.exec(["python3", "-c", _SLOW_SWEEP], env=env)
+
+
 def test_both_outputs_and_the_exit_code_come_back(one_real):
     argv = ["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]
 
