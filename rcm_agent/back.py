@@ -13,6 +13,10 @@ from rcm_agent.host import files
 from rcm_agent.records import Step
 from rcm_agent.work import Work
 
+EDITOR_ATTEMPTS = 5
+"""Somebody who writes the same file within each of five tries of some milliseconds is a program
+that fights us; a guess."""
+
 
 def undo(work: Work, operation: records.Operation) -> None:
     """Put files and stable paths back, then containerd, then drop what the operation brought.
@@ -53,6 +57,17 @@ def _proofs(work: Work, operation: records.Operation) -> None:
 
 
 def _files(work: Work, operation: records.Operation) -> None:
+    """Put the files back, again when somebody else writes one at that very moment."""
+    for attempt in range(1, EDITOR_ATTEMPTS + 1):
+        try:
+            return _put_back(work, operation)
+        except errors.Conflict:
+            if attempt == EDITOR_ATTEMPTS:
+                raise
+    return None
+
+
+def _put_back(work: Work, operation: records.Operation) -> None:
     foreign = False
     for change in operation.files:
         found = files.read(work.host.kernel, change.path)

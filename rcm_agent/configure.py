@@ -79,7 +79,9 @@ def _configuration(
     work: Work, before: Before, edit: model.Edit, owned: tuple[model.Owned, ...]
 ) -> Configuration:
     paths = {*edit.attached, *edit.trial, *edit.final}
-    today = {path: files.read(work.host.kernel, path) for path in paths}
+    # What the edit was made from: a file that changed since must be a conflict, not overwritten.
+    seen = _contents(before.tree)
+    today = {p: seen[p] if p in seen else files.read(work.host.kernel, p) for p in sorted(paths)}
     states = (today, edit.attached, edit.trial, edit.final)
     bare = _without_ours(before, owned)
     originals = {p: bare.get(p, today.get(p)) for p in edit.final}
@@ -97,6 +99,11 @@ def _configuration(
         owned=tuple(sorted((*kept, *changed), key=lambda o: o.path)),
         today=today,
     )
+
+
+def _contents(tree: model.Tree) -> ports.Files:
+    sources = (*tree.imports, *tree.unused)
+    return {tree.root_path: tree.root} | {source.path: source.data for source in sources}
 
 
 def _without_ours(before: Before, owned: tuple[model.Owned, ...]) -> ports.Files:
