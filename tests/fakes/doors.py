@@ -134,7 +134,8 @@ class FakeContainerd:
             runtime_ready=self.daemon.mood != "not-ready",
             network_ready=self.daemon.network_ready,
             handlers=self.daemon.handlers,
-            sandbox_image=loaded.sandbox_image,
+            # 2.x does not report it (seen on 2.1.9 and 2.3.7).
+            sandbox_image=loaded.sandbox_image if self.daemon.release < (2,) else "",
         )
 
     def containers(self, *, timeout_s: float) -> tuple[ports.Container, ...]:

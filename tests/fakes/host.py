@@ -80,7 +80,8 @@ class FakeHost:
         self.service.restart("boot")
         self.clock.advance(20)
         if self.daemon.loaded is not None and self.boot == 1:
-            self.daemon.images.add(self.daemon.loaded.sandbox_image)
+            # The second is the one that every node of the test bed has.
+            self.daemon.images |= {self.daemon.loaded.sandbox_image, "rcm.test/pause:1"}
 
     # --- agents ---
 
