@@ -56,14 +56,14 @@ def test_with_leave_they_are_stopped_each_sandbox_once():
     found = host(
         container("p", survives=False, sandbox="s"),
         container("p/c", survives=False, sandbox="s"),
-        container("loner", survives=False),
+        container("single", survives=False),
         container("other", survives=False),
         container("runc", survives=True),
     )
 
     gate.clear(found, allow=True, tell=report.Silent())
 
-    assert found.containerd.stopped == ["p", "loner", "other"]
+    assert found.containerd.stopped == ["p", "single", "other"]
 
 
 def test_many_are_counted_after_the_first_five():

@@ -147,7 +147,9 @@ WRONG = [
     pytest.param(runtime_class(handler="nvidia-cdi"), "runtimeClass.handler", id="handler nvidia"),
     pytest.param(runtime_class(handler="../x"), "runtimeClass.handler", id="handler a path"),
     pytest.param(runtime_class(handler="a" * 300), "runtimeClass.handler", id="handler 300 long"),
-    pytest.param(runtime_class(handler="sp\u0456n"), "runtimeClass.handler", id="handler look-alike"),
+    pytest.param(
+        runtime_class(handler="sp\u0456n"), "runtimeClass.handler", id="handler look-alike"
+    ),
     pytest.param(runtime_class(handler="Spin"), "runtimeClass.handler", id="handler upper case"),
     pytest.param(runtime_class(handler="a.b"), "runtimeClass.handler", id="handler with a dot"),
     pytest.param(runtime_class(handler=""), "runtimeClass.handler", id="handler empty"),
