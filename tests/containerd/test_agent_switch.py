@@ -27,7 +27,7 @@ SIGKILLED = 137
 
 
 @both_releases
-@pytest.mark.parametrize("trap", support.TRAPS)
+@pytest.mark.parametrize("trap", ["ends at once", "CRI is dead"])
 def test_without_an_agent_the_switch_heals_the_node(host: support.Host, trap: str) -> None:
     found = host.look()
     with support.plain(host) as plain:
@@ -97,7 +97,7 @@ def _die(host: support.Host, *wanted: support.Shim) -> None:
 
 
 @both_releases
-@pytest.mark.parametrize("point", ["before verify", "before prove", "after prove"])
+@pytest.mark.parametrize("point", ["before verify", "after prove"])
 def test_after_a_power_cut_in_the_trial_the_old_configuration_boots(new_host, point: str) -> None:
     host = new_host()
     found = host.node.read(nodes.CONFIG)
