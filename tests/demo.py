@@ -76,7 +76,9 @@ class Demo:
     def upgrade(self) -> None:
         """Swap the shim while a container of the old one runs."""
         self.say("Upgrade while a Wasm container runs: no restart")
-        self.node.import_image(images.image("rcm.test/stay:1", modules.say_and_stay("still here\n")))
+        self.node.import_image(
+            images.image("rcm.test/stay:1", modules.say_and_stay("still here\n"))
+        )
         with pods.sandbox(self.node, "stay", handler=HANDLER) as pod:
             container = pod.run("rcm.test/stay:1")
             pod.wait_log("still here")
