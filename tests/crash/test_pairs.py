@@ -14,7 +14,7 @@ everywhere = pytest.mark.parametrize("scene", scenes.SCENES, indirect=True)
 LONG_S = 300
 RESTARTS = 5
 """Two commands, the second one in full, and undoing again after a kill while containerd starts."""
-SEEDS = 8
+SEEDS = 4
 """States of the disk at one point, where there are more."""
 SAMPLE = 3
 SEED = 20261122

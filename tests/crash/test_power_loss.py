@@ -9,7 +9,7 @@ from tests.fakes import explore
 
 pytestmark = pytest.mark.timeout(120)
 everywhere = pytest.mark.parametrize("scene", scenes.SCENES, indirect=True)
-SEEDS = 8
+SEEDS = 4
 """States of the disk for each of the many points of a second run, where there are more."""
 
 
