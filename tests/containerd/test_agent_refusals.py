@@ -28,7 +28,7 @@ class Refusal:
     shim: Shim = OLD
 
 
-_RESTART = "systemctl restart containerd"
+_RESTART = "systemctl reset-failed containerd; systemctl restart containerd"
 _OTHERS = (
     """printf '[plugins."%s".containerd.runtimes.wasmtime]\\n  runtime_type = "io.other.v1"\\n' """
     "$(grep -o 'io.containerd[a-z0-9.]*' /etc/containerd/config.toml | tail -1) "
