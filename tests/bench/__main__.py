@@ -37,7 +37,7 @@ def main() -> None:
 
 def _on_node(version: str, peaks: dict[str, float]) -> figures.Figure:
     with inside.start(version) as bench:
-        inside.compile_agent(bench)
+        inside.settle(bench)
         found: figures.Figure = {"versions": bench.versions()}
         found["plan_1000_lines"] = _told(f"{version}: plan", lambda: plan.measure(bench))
         found["start"] = _told(f"{version}: start", lambda: startup.measure(bench))

@@ -20,7 +20,7 @@ _ENVIRONMENT = {
     "PYTHONPATH": "/srv/rcm:/srv/rcm-deps",
     "PYTHONPYCACHEPREFIX": "/var/cache/rcm-pycache",
 }
-_POLLER_START_S = 10.0
+_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Bench:
     def start_poller(self) -> None:
         """Start it and wait for its first answer; it ends with the node."""
         self.node.spawn(["python3", "-P", "-m", "tests.bench.poller"], env=_ENVIRONMENT)
-        deadline = time.monotonic() + _POLLER_START_S
+        deadline = time.monotonic() + _START_S
         while not self.node.exists(str(poller.HANDLERS)):
             assert time.monotonic() < deadline, "the poller does not start"
             time.sleep(0.05)
@@ -108,10 +108,13 @@ def start(version: str) -> Iterator[Bench]:
         yield Bench(node)
 
 
-def compile_agent(bench: Bench) -> None:
-    """Have Python's compiled files written, as they are in a released image."""
-    for argv in (("plan", "-f", MANIFEST), ("status",)):
-        bench.agent(*argv)
+def settle(bench: Bench) -> None:
+    """Wait for CRI, and have Python's compiled files written, as they are in a released image."""
+    deadline = time.monotonic() + _START_S
+    while bench.node.agent("plan", "-f", MANIFEST, check=False).exit_code != 0:
+        assert time.monotonic() < deadline, "CRI does not answer"
+        time.sleep(0.2)
+    bench.agent("status")
 
 
 def medians(runs: Sequence[Cost]) -> dict[str, float]:
