@@ -23,6 +23,9 @@ from tests.workloads import images, modules, pods
 HERE = "/srv/rcm/tests/containerd"
 LINKS = "/opt/rcm/bin"
 WASM = "rcm.test/stay:1"
+SWITCH_IS_DONE = """
+until systemctl list-units --plain 'rcm-switch.*.service' | grep -q exited; do sleep 0.05; done
+"""
 _ENV = {
     "PYTHONPATH": "/srv/rcm:/srv/rcm-deps",
     "PYTHONPYCACHEPREFIX": "/var/cache/rcm-pycache",

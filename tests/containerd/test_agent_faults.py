@@ -167,9 +167,7 @@ def test_a_disk_that_is_full_at_the_commit_leaves_a_healthy_node(host: support.H
         assert (done.code, done.kind) == (8, "Degraded"), done.error
         assert "No space left on device" in done.error
         host.sandbox_works()
-        host.sh(
-            "until systemctl list-units --plain 'rcm-switch.*.service' | grep -q exited; do :; done"
-        )
+        host.sh(support.SWITCH_IS_DONE)
         host.sandbox_works()
         assert "wasmtime" not in host.node.exec(["containerd", "config", "dump"]).stdout
         host.sh("rm /etc/containerd/fill")

@@ -75,10 +75,7 @@ def test_a_node_whose_trial_is_good_is_put_back_too(host: support.Host) -> None:
     found = host.look()
 
     _die(host, OLD)
-    waiting = (
-        "until ! systemctl list-units --plain rcm-switch.*.timer | grep -q waiting; do :; done"
-    )
-    host.sh(f"{waiting}; systemctl is-active --wait containerd")
+    host.sh(support.SWITCH_IS_DONE)
 
     host.await_cri(timeout_s=HEALED_S)
     assert host.agent("recover").code == 0
