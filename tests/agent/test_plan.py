@@ -119,7 +119,9 @@ def test_changed_options_need_a_restart():
         pytest.param({}, True, id="all as proven"),
         pytest.param({"wanted": {"wasmtime": "other"}}, False, id="another digest wanted"),
         pytest.param({"wanted": {}}, False, id="another set wanted"),
-        pytest.param({"observed": make.observed()}, False, id="handler not loaded"),
+        pytest.param(
+            {"observed": make.observed(links=make.linked(OLD))}, False, id="handler not loaded"
+        ),
         pytest.param(
             {"observed": make.observed("wasmtime", links={})}, False, id="stable path gone"
         ),

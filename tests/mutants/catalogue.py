@@ -9,6 +9,7 @@ from dataclasses import dataclass
 CRASH = "tests/crash/test_kill_points.py"
 POWER = "tests/crash/test_power_loss.py"
 FAULTS = "tests/crash/test_faults.py"
+EDITORS = "tests/crash/test_editors.py"
 FILES = "tests/contract/test_files.py"
 PLAN = "tests/agent/test_plan.py"
 STORE = "tests/host/test_store.py"
@@ -166,7 +167,7 @@ MUTANTS = (
         "rcm_agent/back.py",
         "        if sha in {change.attached, change.trial, change.final} - {change.before}:\n",
         "        if sha != change.before:\n",
-        (FAULTS,),
+        (EDITORS,),
     ),
     Mutant(
         "does not restart back after a failed trial",
