@@ -10,6 +10,13 @@ import re
 GROUP = "runtime.spinkube.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+MANAGER = "runtime-class-manager"
+"""Value of `app.kubernetes.io/managed-by` and prefix of our field managers."""
+FINALIZER = "rcm.spinkube.dev/finalizer"
+READY_PREFIX = "rcm.node-restriction.kubernetes.io/"
+"""A kubelet may not write labels of `*.node-restriction.kubernetes.io` on its own Node
+(admission plugin NodeRestriction)."""
+READY = "ready"
 
 MAX_LABEL = 63
 """RFC 1123 label, and the name part of a Kubernetes label key."""
@@ -60,3 +67,8 @@ def handler_problem(text: str) -> str | None:
 def is_sha256(text: str) -> bool:
     """Tell whether `text` is 64 lower-case hex digits."""
     return _SHA256.fullmatch(text) is not None
+
+
+def ready_label(shim: str) -> str:
+    """Return the label key that says on a Node that a Shim works there."""
+    return READY_PREFIX + shim
