@@ -6,6 +6,7 @@ tomllib reads; tomlkit writes values and keys. How tables are laid out, one line
 from __future__ import annotations
 
 import functools
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from rcm_agent.containerd import scan
 Table = Mapping[str, Any]
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+"""Text without quotation mark, backslash or anything but ASCII: in quotes, it stands for itself."""
 
 
 @functools.lru_cache(maxsize=64)  # one look reads the same few files several times
@@ -89,12 +92,18 @@ def tables(path: tuple[str, ...], content: Table) -> Iterator[str]:
 
 def _scalar(item: object) -> str:
     """Raise TypeError for what TOML does not have."""
-    import tomlkit  # noqa: PLC0415 - 70 ms that a run which changes nothing does not pay
+    if isinstance(item, bool | int) or (isinstance(item, str) and _PLAIN.fullmatch(item)):
+        return json.dumps(item)  # TOML writes these alike
+
+    import tomlkit  # noqa: PLC0415 - 30 ms, and what is ours to write is plain nearly always
 
     return tomlkit.item(item).as_string()
 
 
 def _quoted(text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return json.dumps(text)
+
     import tomlkit  # noqa: PLC0415 - see `_scalar`
 
     return tomlkit.key(text).as_string()
