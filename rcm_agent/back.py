@@ -33,6 +33,8 @@ def undo(work: Work, operation: records.Operation) -> None:
         _files(work, operation)
         _containerd(work, operation)
     _proofs(work, operation)
+    # Programs of the switch do not sync: what it put back must last before binaries go.
+    work.settle(operation)
     _leftovers(work, operation)
 
 
@@ -113,6 +115,11 @@ def _containerd(work: Work, operation: records.Operation) -> None:
     before = work.current
     observed = work.observe(operation.after.handlers)
     if not plan.undo_needs_restart(operation, before, observed):
+        if observed.status is None:
+            raise errors.HostError(
+                f"the former files are back, but CRI does not answer on {work.site.socket}",
+                advice=f"mend containerd first: journalctl -u {work.site.unit}",
+            )
         return
     work.host.systemd.reset_failed(work.site.unit)
     restart.restart(work, refuse=False)

@@ -35,7 +35,8 @@ def detail(work: Work, step: Step, operation: records.Operation) -> str:
     if step in {Step.ATTACH, Step.TRY, Step.COMMIT}:
         return ", ".join(f.path for f in reversed(operation.files))
     if step is Step.ARM:
-        return f"{settings.SWITCH}.timer, {settings.SWITCH_DELAY_S:.0f} s"
+        restarts = "restarts containerd" if Step.RESTART in operation.steps else "swaps links back"
+        return f"{settings.SWITCH}.timer {restarts} in {settings.SWITCH_DELAY_S:.0f} s"
     if step is Step.RESTART:
         return work.site.unit
     return ", ".join(operation.prove) if step is Step.PROVE else ""
@@ -46,13 +47,6 @@ def _prepare(work: Work, operation: records.Operation) -> None:
     work.settle(operation)
 
 
-def _link(work: Work, operation: records.Operation) -> None:
-    files.make_directory(work.host.kernel, settings.BIN)
-    for change in operation.links:
-        if change.after is not None:
-            files.swap_link(work.host.kernel, change.path, change.after)
-
-
 def _attach(work: Work, operation: records.Operation) -> None:
     _write(work, ((f.path, f.before, f.attached) for f in reversed(operation.files)))
 
@@ -60,6 +54,13 @@ def _attach(work: Work, operation: records.Operation) -> None:
 def _arm(work: Work, operation: records.Operation) -> None:
     programs = switch.commands(operation, work.host.kernel, unit=work.site.unit)
     work.host.systemd.arm(settings.SWITCH, delay_s=settings.SWITCH_DELAY_S, commands=programs)
+
+
+def _link(work: Work, operation: records.Operation) -> None:
+    files.make_directory(work.host.kernel, settings.BIN)
+    for change in operation.links:
+        if change.after is not None:
+            files.swap_link(work.host.kernel, change.path, change.after)
 
 
 def _try(work: Work, operation: records.Operation) -> None:
@@ -138,9 +139,9 @@ def _clean(work: Work, operation: records.Operation) -> None:
 
 _STEPS: Mapping[Step, Callable[[Work, records.Operation], None]] = {
     Step.PREPARE: _prepare,
-    Step.LINK: _link,
     Step.ATTACH: _attach,
     Step.ARM: _arm,
+    Step.LINK: _link,
     Step.TRY: _try,
     Step.RESTART: _restart,
     Step.VERIFY: _verify,

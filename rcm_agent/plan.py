@@ -143,16 +143,18 @@ def _steps(
     restart: bool,
     prove: tuple[str, ...],
 ) -> tuple[Step, ...]:
+    # What is not proven cannot be waited for: without a proof a swapped link counts at once.
+    guarded = restart or (bool(prove) and any(c.swaps for c in changes))
     taken = {
         Step.PREPARE: True,
-        Step.LINK: any(c.after is not None for c in changes),
         Step.ATTACH: restart and any(f.attached != f.before for f in files),
-        Step.ARM: restart,
+        Step.ARM: guarded,
+        Step.LINK: any(c.after is not None for c in changes),
         Step.TRY: restart,
         Step.RESTART: restart,
         Step.VERIFY: restart,
         Step.PROVE: bool(prove),
-        Step.DISARM: restart,
+        Step.DISARM: guarded,
         Step.COMMIT: bool(files),
     }
     steps = tuple(step for step in records.ORDER if taken.get(step))
@@ -165,13 +167,16 @@ def recovery(
 ) -> Literal["finish", "undo"]:
     """Say what a killed run needs; `committed`: every file is in its final state.
 
-    Before DISARM the new state is unproven: undo. From there on it is proven: finish, unless
-    containerd does not have it loaded (the switch fired, or the power went and took /run).
+    Before DISARM the new state is unproven: undo. From there on it is proven: finish, unless the
+    links are not at it or containerd does not have it loaded (the switch fired, or the power went
+    and took /run).
     """
     if records.ORDER.index(operation.step) < records.ORDER.index(Step.DISARM):
         return "undo"
     if operation.step is Step.CLEAN:
         return "finish"
+    if any(c.after not in {None, observed.links.get(c.path)} for c in operation.links):
+        return "undo"
     if observed.status is None:
         return "finish" if committed else "undo"
     gone = frozenset(operation.handlers) - operation.after.handlers
@@ -185,7 +190,12 @@ def recovery(
 def undo_needs_restart(
     operation: records.Operation, before: records.Generation, observed: Observed
 ) -> bool:
-    """Tell whether containerd, with the old files back, still runs something else."""
+    """Tell whether containerd, with the old files back, still runs something else.
+
+    Where the operation restarts nothing, nothing of it was ever loaded.
+    """
+    if Step.RESTART not in operation.steps:
+        return False
     if observed.status is None or observed.unit.active_state != "active":
         return True
     ours = operation.after.handlers | before.handlers

@@ -22,12 +22,13 @@ class Step(enum.StrEnum):
 
     PREPARE = "prepare"
     """Saved bytes are in the backup directory; the host is untouched."""
-    LINK = "link"
-    """Stable paths point to the wanted binaries."""
     ATTACH = "attach"
-    """The configuration also reads /run/rcm; its effect is the same as before."""
+    """The configuration also reads /run/rcm; its effect is the same as before, so that nothing
+    needs to be guarded yet, and the switch knows one state of the files to go back to."""
     ARM = "arm"
-    """systemd puts everything back unless we take it back in time."""
+    """systemd puts everything back unless we take it back in time; nothing unproven is in use."""
+    LINK = "link"
+    """Stable paths point to the wanted binaries: new sandboxes of an installed Shim use them."""
     TRY = "try"
     """The new configuration is in place (in /run/rcm where it can be) and proven by a dump."""
     RESTART = "restart"
@@ -135,6 +136,11 @@ class LinkChange:
     path: str
     before: str | None
     after: str | None
+
+    @property
+    def swaps(self) -> bool:
+        """Whether a path that may be in use is pointed elsewhere, as an upgrade does."""
+        return self.before is not None and self.after is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """The plan: which steps, which recovery, which restart."""
 
+import dataclasses
+
 import pytest
 
 from rcm_agent import plan, records
@@ -41,16 +43,35 @@ def test_a_first_install_takes_every_step_and_one_restart():
     assert found == tuple(Step)
 
 
-def test_an_upgrade_restarts_nothing():
-    found = steps(
+def upgrade(*, links=None, prove=("wasmtime",)):
+    found = make.linked(OLD) if links is None else links
+    return steps(
         make.generation(OLD),
         make.generation(NEW),
-        make.observed("wasmtime", links=make.linked(OLD)),
+        make.observed("wasmtime", links=found),
         NOTHING,
-        prove=("wasmtime",),
+        prove=prove,
     )
 
-    assert found == (Step.PREPARE, Step.LINK, Step.PROVE, Step.CLEAN)
+
+def test_an_upgrade_restarts_nothing_and_is_proven_with_the_switch_armed():
+    expected = (Step.PREPARE, Step.ARM, Step.LINK, Step.PROVE, Step.DISARM, Step.CLEAN)
+
+    assert upgrade() == expected
+
+
+def test_without_a_proof_a_swapped_link_counts_at_once():
+    assert upgrade(prove=()) == (Step.PREPARE, Step.LINK, Step.CLEAN)
+
+
+def test_a_link_that_was_lost_has_no_state_to_go_back_to():
+    assert upgrade(links={}) == (Step.PREPARE, Step.LINK, Step.PROVE, Step.CLEAN)
+
+
+def test_nothing_unproven_is_in_use_before_the_switch_is_armed():
+    order = [Step.ATTACH, Step.ARM, Step.LINK, Step.TRY, Step.PROVE, Step.DISARM]
+
+    assert [step for step in records.ORDER if step in order] == order
 
 
 def test_nothing_to_do_is_no_operation():
@@ -162,15 +183,32 @@ def test_an_unproven_install_is_undone(step):
 @pytest.mark.parametrize("step", LATE)
 def test_a_proven_install_is_finished(step):
     operation = make.operation(after=(NEW,), step=step)
+    observed = make.observed("wasmtime", links=make.linked(NEW))
 
-    assert plan.recovery(operation, make.observed("wasmtime"), committed=False) == "finish"
+    assert plan.recovery(operation, observed, committed=False) == "finish"
+
+
+@pytest.mark.parametrize("step", LATE)
+@pytest.mark.parametrize("links", [make.linked(OLD), {}], ids=["swapped back", "gone"])
+def test_an_upgrade_whose_links_are_not_the_new_ones_is_undone(step, links):
+    operation = make.operation(before=(OLD,), after=(NEW,), step=step)
+
+    found = make.observed("wasmtime", links=links)
+    assert plan.recovery(operation, found, committed=True) == "undo"
+
+
+def test_at_the_clean_up_there_is_no_way_back():
+    operation = make.operation(before=(OLD,), after=(NEW,), step=Step.CLEAN)
+
+    assert plan.recovery(operation, make.observed(), committed=True) == "finish"
 
 
 @pytest.mark.parametrize("step", LATE)
 def test_a_proven_install_that_containerd_lost_is_undone(step):
     operation = make.operation(after=(NEW,), step=step)
+    observed = make.observed(links=make.linked(NEW))
 
-    assert plan.recovery(operation, make.observed(), committed=False) == "undo"
+    assert plan.recovery(operation, observed, committed=False) == "undo"
 
 
 @pytest.mark.parametrize("step", LATE)
@@ -183,9 +221,10 @@ def test_a_removal_that_containerd_carried_out_is_finished(step):
 
 def test_a_dead_cri_is_judged_by_the_files():
     operation = make.operation(after=(NEW,), step=Step.COMMIT)
+    observed = make.observed(cri=False, links=make.linked(NEW))
 
-    assert plan.recovery(operation, make.observed(cri=False), committed=True) == "finish"
-    assert plan.recovery(operation, make.observed(cri=False), committed=False) == "undo"
+    assert plan.recovery(operation, observed, committed=True) == "finish"
+    assert plan.recovery(operation, observed, committed=False) == "undo"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +240,21 @@ def test_undo_restarts_only_what_runs_otherwise(observed, expected):
     operation = make.operation(after=(NEW,), step=Step.RESTART)
 
     assert plan.undo_needs_restart(operation, make.generation(), observed) is expected
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [make.observed(cri=False), make.observed(active="failed"), make.observed()],
+    ids=["CRI is dead", "the unit failed", "handlers are gone"],
+)
+def test_undoing_an_upgrade_never_restarts(observed):
+    steps = (Step.PREPARE, Step.ARM, Step.LINK, Step.PROVE, Step.DISARM, Step.CLEAN)
+    operation = dataclasses.replace(
+        make.operation(before=(OLD,), after=(NEW,), step=Step.PROVE, handlers=("wasmtime",)),
+        steps=steps,
+    )
+
+    assert not plan.undo_needs_restart(operation, make.generation(OLD), observed)
 
 
 def test_files_in_run_come_first_so_that_they_go_first():

@@ -85,21 +85,26 @@ class Scene:
     restarts: int
     """Most restarts of containerd when nobody dies."""
     unproven: tuple[Mapping[str, str], ...] = ()
-    """What may also be there while no agent has come back.
+    """What may also boot after a power cut, until an agent comes.
 
     A known weakness: an upgrade swaps the link before the proof, because the proof needs it, and
-    no file system takes that back by itself. Only a new version that answers `-v` and then starts
-    no sandbox is concerned, and only new pods of that Shim.
+    the power takes the switch along that would swap it back. Only a new version that answers `-v`
+    and then starts no sandbox is concerned, and only new pods of that Shim.
     """
 
     def before(self) -> invariants.Before:
         return invariants.look(self.host)
 
     def broken(
-        self, host: FakeHost, *, alone: bool = False, restarts: int | None = None
+        self, host: FakeHost, *, booted: bool = False, restarts: int | None = None
     ) -> list[str]:
-        """Return what is wrong; `alone`: no agent has come back yet."""
-        good = (*self.good, *self.unproven) if alone else self.good
+        """Return what is wrong; `booted`: after a power cut, and no agent has come back yet.
+
+        A command that restarts nothing restarts nothing when it dies or fails either, nor does
+        the switch for it.
+        """
+        restarts = restarts if self.restarts else 0
+        good = (*self.good, *self.unproven) if booted else self.good
         before = self.before()
         return invariants.broken(host, before, good=good, verified=VERIFIED, restarts=restarts)
 
@@ -116,7 +121,10 @@ class Scene:
             return [f"recovery failed: {type(error).__name__}: {error}"]
         finally:
             host.kill()
-        return self.broken(host) + [f"left behind: {what}" for what in invariants.leftovers(host)]
+        found = self.broken(host) + [f"left behind: {what}" for what in invariants.leftovers(host)]
+        if remembered(host) != invariants.serves(host):
+            found.append(f"the journal remembers {remembered(host)}")
+        return found
 
 
 def manifest(data: bytes, *, sha256: str = "") -> shims.Shim:
@@ -184,6 +192,13 @@ def pending(host: FakeHost) -> bool:
     """Tell whether the journal names an operation."""
     text = host.disk.get(settings.JOURNAL)
     return text is not None and json.loads(text)["operation"] is not None
+
+
+def remembered(host: FakeHost) -> dict[str, str]:
+    """Return our handlers with the SHA-256 of their binary, as the journal has them."""
+    text = host.disk.get(settings.JOURNAL)
+    installed_ = json.loads(text)["current"]["shims"] if text is not None else []
+    return {shim["handler"]: shim["binary"] for shim in installed_}
 
 
 def recover(host: ports.Host) -> str:

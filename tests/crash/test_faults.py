@@ -43,7 +43,7 @@ def run(scene, host, *faults: Fault) -> Exception | None:
 def wrong(scene, host, *, restarts: int | None = 2) -> list[str]:
     """Say what is wrong: at once when the switch had time, and after a recovery."""
     host.pass_time(LONG_S)
-    found = scene.broken(host, alone=True, restarts=restarts)
+    found = scene.broken(host, restarts=restarts)
     return found + scene.unfinished(host)
 
 
@@ -146,7 +146,7 @@ def test_a_host_whose_agent_is_gone_is_put_back_by_the_switch(version, what):
     for point in _points_with(scene, Quirk(what)):
         host = point.host
         host.pass_time(LONG_S)
-        found += [f"{point.label}: {text}" for text in scene.broken(host, alone=True)]
+        found += [f"{point.label}: {text}" for text in scene.broken(host)]
 
     assert found == []
 

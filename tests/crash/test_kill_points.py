@@ -79,7 +79,7 @@ def test_a_host_without_an_agent_heals_itself(scene, points):
     for point in points:
         host = point.host.fork()
         host.pass_time(LONG_S)
-        wrong = scene.broken(host, alone=True, restarts=ONE_KILL_RESTARTS)
+        wrong = scene.broken(host, restarts=ONE_KILL_RESTARTS)
         found += [f"{point.label}: {text}" for text in wrong]
 
     assert found == []

@@ -53,11 +53,11 @@ def _ends(scene, host, booted: set[bytes]) -> list[str]:
     wrong = []
     for after in host.power_cuts(many=SEEDS):
         if explore.is_new(after, booted):
-            wrong += [f"power cut: {text}" for text in scene.broken(after, alone=True)]
+            wrong += [f"power cut: {text}" for text in scene.broken(after, booted=True)]
             wrong += [f"power cut, then: {text}" for text in scene.unfinished(after)]
     alone = host.fork()
     alone.pass_time(LONG_S)
-    wrong += [f"alone: {text}" for text in scene.broken(alone, alone=True)]
+    wrong += [f"alone: {text}" for text in scene.broken(alone)]
     return wrong + scene.unfinished(host) + scene.broken(host, restarts=RESTARTS)
 
 

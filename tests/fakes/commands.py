@@ -1,7 +1,7 @@
 """The few programs that the simulated host has; anything else is an `UnexpectedCall`.
 
 `run` serves `Systemd.run` (containerd and shims), `execute` the commands of a switch. Commands of
-a switch write as the real ones do: without fsync.
+a switch write as the real ones do: without fsync, but for `sync` itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from rcm_agent import errors, ports
 from tests.fakes import clock as clocks
-from tests.fakes import config, faults, shims, toml, units
+from tests.fakes import config, durability, faults, shims, toml, units
 from tests.fakes import disk as disks
 
 DUMP_S = 0.025
@@ -93,6 +93,8 @@ class Programs:
                 self._try(self._install, mode, source, target)
             case ["mv", "-f", source, target] | ["mv", "-f", "-T", source, target]:
                 self._try(self._move, source, target)
+            case ["sync", path]:
+                self._try(self._sync, path)
             case ["ln", "-sfn", text, path]:
                 self._try(self._link, text, path)
             case ["systemctl", "reset-failed", unit] if unit == self.service.name:
@@ -125,6 +127,9 @@ class Programs:
         data = self.disk.follow(source).data
         self._remove(target)
         self.disk.put(target, data, mode=int(mode, 8))
+
+    def _sync(self, path: str) -> None:
+        durability.fsync(self.disk, self.disk.walk(self.disk.realpath(path)))
 
     def _link(self, text: str, path: str) -> None:
         self._remove(path)
