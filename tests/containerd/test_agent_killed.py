@@ -116,7 +116,7 @@ def test_an_install_killed_anywhere_ends_well(host: support.Host) -> None:
 
         assert plain.lives
     assert {point for _, point in points} == {
-        *("prepare", "link", "attach", "arm", "try", "restart", "verify", "prove"),
+        *("prepare", "attach", "arm", "link", "try", "restart", "verify", "prove"),
         *("disarm", "commit", "clean", "settle"),
     }
     assert _problems(deaths, found=found, good=[[], ["0.1.0"]]) == {}
@@ -140,7 +140,9 @@ def test_an_upgrade_killed_anywhere_ends_well(host: support.Host) -> None:
         assert guest.lives
         assert plain.lives
         assert {d.look.containerd for d in deaths} == {found.containerd}
-    assert {p for _, p in points} == {"prepare", "link", "prove", "clean", "settle"}
+    assert {p for _, p in points} == {
+        *("prepare", "arm", "link", "prove", "disarm", "clean", "settle"),
+    }
     # The guest's own processes are no leftovers.
     deaths = [
         dataclasses.replace(d, look=dataclasses.replace(d.look, processes={})) for d in deaths

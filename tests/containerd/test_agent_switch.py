@@ -1,7 +1,7 @@
 """The agent is gone for good in the middle of a trial: the node heals by itself.
 
 Either the dead man's switch fires, or the power was cut and the node boots on its old
-configuration. No agent has part in it until the node is well; what is left then is `recover`'s.
+configuration. An upgrade is swapped back without a restart. No agent has part in it until the node is well; what is left then is `recover`'s.
 """
 
 import uuid
@@ -11,6 +11,7 @@ import pytest
 from tests.containerd import support
 from tests.containerd.support import OLD, SECOND
 from tests.testbed import nodes
+from tests.workloads import pods
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(180)]
 
@@ -81,6 +82,41 @@ def test_a_node_whose_trial_is_good_is_put_back_too(host: support.Host) -> None:
     assert host.agent("recover").code == 0
     after = host.look()
     assert (after.config, after.remains, after.units) == (found.config, [], [])
+
+
+@both_releases
+@pytest.mark.parametrize("variant", ["start-fails", "start-hangs"])
+def test_an_upgrade_that_nobody_proves_is_swapped_back(host: support.Host, variant: str) -> None:
+    """The new version answers `-v` and starts nothing; the agent dies before it can know."""
+    host.apply(OLD)
+    found = host.look()
+    manifest = host.manifest(support.Shim(variant=variant))
+    with support.wasm(host) as guest, support.plain(host) as plain:
+        done = host.interfere(
+            *("apply", "-f", manifest),
+            at=[["after", "link", "kill"]],
+            settings={"SWITCH_DELAY_S": DELAY_S},
+        )
+
+        assert done.code == SIGKILLED
+        assert OLD.digest not in host.link(OLD), "the link was not swapped"
+        with pytest.raises(pods.CriError):
+            host.sandbox_works("wasmtime")
+        host.sh(support.SWITCH_IS_DONE)
+
+        assert OLD.digest in host.link(OLD)
+        host.sandbox_works("wasmtime")
+        healed = host.look()
+        assert (healed.config, healed.containerd) == (found.config, found.containerd)
+        assert (guest.lives, plain.lives) == (True, True)
+        done = host.agent("recover")
+        assert done.code == 0, done.error
+        after = host.look()
+        assert (after.config, after.remains) == (found.config, found.remains)
+        assert (after.containerd, after.units) == (found.containerd, [])
+        assert (guest.lives, plain.lives) == (True, True)
+    assert [s["state"] for s in host.status()["shims"]] == ["Ready"]
+    assert host.look().starts == found.starts
 
 
 def _die(host: support.Host, *wanted: support.Shim) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import pytest
 
+from rcm_agent import records, switch
+from rcm_agent.records import Step
+from tests.agent import make
+
 UNIT = "containerd.service"
 SWITCH = "rcm-contract"
 MARK = "/run/fired"
+LINK = "/run/swapped"
 LATER_S = 600
 pytestmark = pytest.mark.timeout(60)
 
@@ -70,6 +76,29 @@ def test_a_command_that_fails_does_not_stop_the_next(one_place):
     arm(one_place, failing, touch(), delay_s=0.3)
 
     assert one_place.await_file(MARK)
+
+
+def test_a_link_is_swapped_back_in_one_step(one_place):
+    kernel = one_place.host.kernel
+    one_place.remove(LINK)
+    kernel.symlink("/run/new", LINK)
+    operation = dataclasses.replace(
+        make.operation(before=(make.shim(),)),
+        steps=(Step.ARM, Step.LINK),
+        links=(records.LinkChange(path=LINK, before="/run/old", after="/run/new"),),
+    )
+    arm(one_place, *switch.commands(operation, kernel, unit=UNIT), touch(), delay_s=0.3)
+
+    assert one_place.await_file(MARK)
+    assert kernel.readlink(LINK) == "/run/old"
+    assert kernel.lstat(f"{LINK}.rcm-tmp") is None
+    one_place.remove(LINK)
+
+
+def test_a_host_syncs_a_single_file(one_real):
+    arm(one_real, ("/bin/sh", "-c", f"/bin/sync /etc/os-release && touch {MARK}"), delay_s=0.3)
+
+    assert one_real.await_file(MARK)
 
 
 def test_arming_again_replaces(one_place):

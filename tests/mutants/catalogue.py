@@ -127,9 +127,23 @@ MUTANTS = (
     Mutant(
         "arms no switch",
         "rcm_agent/plan.py",
-        "        Step.ARM: restart,\n",
+        "        Step.ARM: guarded,\n",
         "        Step.ARM: False,\n",
         (PLAN, CRASH),
+    ),
+    Mutant(
+        "swaps a link in use without the switch armed",
+        "rcm_agent/plan.py",
+        "    guarded = restart or (bool(prove) and any(c.swaps for c in changes))\n",
+        "    guarded = restart\n",
+        (CRASH,),
+    ),
+    Mutant(
+        "restarts containerd to take an upgrade back",
+        "rcm_agent/switch.py",
+        "    if records.Step.RESTART not in operation.steps:\n        return tuple(links)\n",
+        "",
+        (CRASH,),
     ),
     Mutant(
         "disarms the switch before the proof",
