@@ -44,8 +44,8 @@ SECOND = model.Runtime(
     runtime_path="/opt/rcm/bin/containerd-shim-rcm-wasmtime-v1",
 )
 
-Healthy = collections.abc.Callable[[str, ports.Files], str]
-"""Given a version and the installed files, `yes` or what is wrong with CRI: needs a node."""
+Healthy = collections.abc.Callable[[str, ports.Files, collections.abc.Collection[str]], str]
+"""Given a version, files and handlers, `yes` or what is wrong with CRI: needs a node."""
 
 COLUMNS = {
     "handler": "our handler takes effect",
@@ -207,7 +207,11 @@ def cell(
     columns["second"] = _tried(lambda: _second(bench))
     columns["removal"] = _tried(lambda: _removed(bench.copy(remember=True), start))
     columns["forgotten"] = _tried(lambda: _removed(bench.copy(remember=False), start))
-    columns["CRI"] = healthy(version, bench.files) if healthy else NOT_TRIED
+    columns["CRI"] = healthy(version, bench.files, (SECOND.handler,)) if healthy else NOT_TRIED
+    if healthy and columns["CRI"] != YES:
+        told = healthy(version, start.files, ())
+        if told != YES:  # nothing to keep healthy: the agent's verification would refuse it, too
+            return Cell(version, configuration, refused=f"CRI is down without us: {told}")
     return Cell(version, configuration, strategy=edit.strategy, columns=columns)
 
 
@@ -341,7 +345,7 @@ def main(arguments: list[str]) -> int:
         cells = table(arguments or VERSIONS)
     else:
         machine.ensure_daemon()
-        with contextlib.closing(matrix_nodes.Healthy([SECOND.handler])) as healthy:
+        with contextlib.closing(matrix_nodes.Healthy()) as healthy:
             cells = table(arguments or VERSIONS, healthy=healthy)
     show(cells)
     yes = sum(one.good and not one.refused for one in cells)

@@ -52,20 +52,21 @@ print(told)
 class Healthy:
     """Answers `matrix.Healthy` with one node per release; close it when done."""
 
-    def __init__(self, handlers: collections.abc.Collection[str]) -> None:
-        """Expect these handlers."""
-        self._handlers = sorted(handlers)
+    def __init__(self) -> None:
+        """Start nodes when they are asked for."""
         self._stack = contextlib.ExitStack()
         self._nodes: dict[str, nodes.Node] = {}
         self._lock = threading.Lock()
         self._turns: dict[str, threading.Lock] = {}
 
-    def __call__(self, version: str, files: ports.Files) -> str:
-        """Return `yes`, or what is wrong with CRI."""
+    def __call__(
+        self, version: str, files: ports.Files, handlers: collections.abc.Collection[str]
+    ) -> str:
+        """Return `yes`, or what is wrong with CRI, or that it lacks one of the handlers."""
         with self._lock:
             turn = self._turns.setdefault(version, threading.Lock())
         with turn:
-            return self._ask(self._node(version), files)
+            return self._ask(self._node(version), files, handlers)
 
     def close(self) -> None:
         """Remove the nodes."""
@@ -77,13 +78,15 @@ class Healthy:
                 self._nodes[version] = self._stack.enter_context(nodes.start(containerd=version))
             return self._nodes[version]
 
-    def _ask(self, node: nodes.Node, files: ports.Files) -> str:
+    def _ask(
+        self, node: nodes.Node, files: ports.Files, handlers: collections.abc.Collection[str]
+    ) -> str:
         contents = {
             path: base64.b64encode(data).decode()
             for path, data in files.items()
             if data is not None
         }
-        order = json.dumps({"files": contents, "handlers": self._handlers})
+        order = json.dumps({"files": contents, "handlers": sorted(handlers)})
         path = {"PYTHONPATH": "/srv/rcm:/srv/rcm-deps"}
         done = node.exec(["python3", "-c", _ASK], input=order.encode(), env=path, check=False)
         return done.stdout.strip() or f"exit code {done.exit_code}: {done.stderr[-200:]}"
