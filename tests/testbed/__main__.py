@@ -5,7 +5,7 @@ import sys
 
 import docker
 
-from tests.testbed import builders, cache, containerd, errors, image, labels, machine
+from tests.testbed import builders, cache, containerd, errors, image, kube, labels, machine
 
 
 def main() -> int:
@@ -69,6 +69,7 @@ def _doctor() -> int:
         built = "built" if containerd.is_built(name) else "not built"
         node = "built" if daemon and image.is_built(name) else "not built"
         print(f"containerd  {release.version}: {built}; node image: {node}")
+    print(f"kubernetes  {kube.VERSION}: {'built' if kube.is_built() else 'not built'}")
     return 1 if reason else 0
 
 

@@ -9,7 +9,7 @@ import concurrent.futures
 import dataclasses
 import functools
 
-from tests.testbed import containerd, image, pause, rootfs, shims
+from tests.testbed import containerd, image, kube, pause, rootfs, shims
 
 # debootstrap waits for the network most of the time and Go compiles on all cores: two at a time
 # keep a 2-core machine busy, and need less than 3 GB.
@@ -32,6 +32,7 @@ class Builder:
 
 
 BUILDERS = (
+    Builder("kubernetes", kube.programs, stage=1),
     Builder("shims", shims.build, stage=1),
     Builder("rootfs", rootfs.archive, stage=1),
     *(
