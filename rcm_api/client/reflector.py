@@ -1,0 +1,219 @@
+"""Keeps somebody's view of one kind of object up to date: list, then watch, for ever.
+
+The controller and the agent each own some. A reflector is a generator of pauses: each step does
+one thing (a list, one event) and yields how long to wait before the next. A thread runs it with
+`run`; a simulation takes the steps itself, on one thread, with its own clock.
+
+What happens        what is done
+------------------  ----------------------------------------------------------------
+watch ends          watch again from the last resourceVersion seen
+410                 list anew
+silence             list anew: after etcd was restored from a backup, a watch from a
+                    resourceVersion of the future is silent for as long as it takes
+resourceVersion     list anew
+goes back
+any other failure   wait (backoff with jitter, at least Retry-After), then go on
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Generic, Protocol, TypeVar
+
+from rcm_api.client import api, backoff, errors
+from rcm_api.client.resources import Resource
+
+T = TypeVar("T", bound=api.Object)
+Q_contra = TypeVar("Q_contra", bound=api.Object, contravariant=True)
+
+POLL_S = 0.05
+"""Pause when a transport that never blocks has nothing; real ones block instead."""
+SHORT_S = 1.0
+"""A watch that ends sooner, with nothing said, is a failure (as client-go's reflector)."""
+
+
+class Sink(Protocol[Q_contra]):
+    """Whose view it is. Called from one thread; an object may come twice.
+
+    Between two `replace` objects never go back in time; a `replace` may, when the server did.
+    """
+
+    def replace(self, objects: Sequence[Q_contra]) -> None:
+        """Take all that is there; whatever is not among them is gone."""
+        ...
+
+    def put(self, obj: Q_contra) -> None:
+        """Take a new or changed object."""
+        ...
+
+    def drop(self, obj: Q_contra) -> None:
+        """Forget an object; this was its last state."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[T]):
+    """What is followed, and how its bytes are read."""
+
+    resource: Resource
+    decode: api.Decode[T]
+    selection: api.Selection = api.EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The patience of a reflector."""
+
+    limits: api.WatchLimits = field(default_factory=api.WatchLimits)
+    backoff: backoff.Backoff = field(default_factory=backoff.Backoff)
+
+
+@dataclass(slots=True)
+class Health:
+    """What to show of a reflector; written by its thread, read by any."""
+
+    synced: bool = False
+    """A first list was taken; it stays so."""
+    heard_at: float = 0.0
+    """When the server last said something, by the reflector's clock."""
+    lists: int = 0
+    watches: int = 0
+    failures: int = 0
+    """Since a watch last said something: a list alone does not count as recovery, or a server
+    that refuses each watch would be listed again and again."""
+    error: errors.ApiError | None = None
+    """The last failure, None while all is well."""
+
+
+class Reflector(Generic[T]):
+    """Follows one kind of object."""
+
+    def __init__(
+        self,
+        client: api.Client,
+        source: Source[T],
+        sink: Sink[T],
+        *,
+        now: Callable[[], float],
+        random: backoff.Random,
+        settings: Settings | None = None,
+    ) -> None:
+        """Follow `source` into `sink`; `now` is a monotonic clock in seconds."""
+        self._client = client
+        self._source = source
+        self._sink = sink
+        self._now = now
+        self._random = random
+        self._settings = settings or Settings()
+        self._version = ""
+        self.health = Health()
+
+    def run(self, stop: Event) -> None:
+        """Follow until `stop` is set; a blocked read ends when the transport is closed."""
+        with contextlib.closing(self.steps()) as steps:
+            for pause_s in steps:
+                if stop.wait(pause_s):
+                    return
+
+    def steps(self) -> Generator[float]:
+        """Take one step at a time, for ever; yield the seconds to wait before the next."""
+        while True:
+            try:
+                if not self._version:
+                    self._list()
+                    yield 0.0
+                yield from self._watch()
+            except errors.Gone as error:
+                self._version = ""
+                yield self._failed(error)
+            except errors.Frozen as error:
+                self._version = ""
+                yield self._failed(error)
+            except errors.ApiError as error:
+                yield self._failed(error)
+
+    def _list(self) -> None:
+        source = self._source
+        self.health.lists += 1
+        found = self._client.list(source.resource, decode=source.decode, selection=source.selection)
+        self._sink.replace(found.objects)
+        self._version = found.resource_version
+        self.health.synced = True
+        self.health.heard_at = self._now()
+
+    def _watch(self) -> Generator[float]:
+        source = self._source
+        self.health.watches += 1
+        began = heard = self._now()
+        said = 0
+        with self._client.watch(
+            source.resource,
+            since=self._version,
+            decode=source.decode,
+            selection=source.selection,
+            limits=self._settings.limits,
+        ) as changes:
+            for change in changes:
+                if isinstance(change, api.Idle):
+                    self._refuse_silence(heard)
+                    yield POLL_S
+                    continue
+                said += 1
+                heard = self._now()
+                self._take(change)
+                yield 0.0
+        if not said and self._now() - began < SHORT_S:
+            raise errors.Unreachable(f"{source.resource.path()}: the watch ended at once")
+        self._heard()
+        yield 0.0
+
+    def _take(self, change: api.Put[T] | api.Drop[T] | api.Bookmark) -> None:
+        match change:
+            case api.Put(found):
+                self._advance(found.metadata.resource_version)
+                self._sink.put(found)
+            case api.Drop(found):
+                self._advance(found.metadata.resource_version)
+                self._sink.drop(found)
+            case api.Bookmark(version):
+                self._advance(version)
+        self._heard()
+
+    def _advance(self, version: str) -> None:
+        if went_back(version, self._version):
+            what = self._source.resource.path()
+            self._version = ""
+            raise errors.Unreachable(f"{what}: resourceVersion went back to {version[:32]}")
+        self._version = version
+
+    def _refuse_silence(self, heard: float) -> None:
+        silence_s = self._now() - heard
+        if silence_s > self._settings.limits.silence_s:
+            what = self._source.resource.path()
+            raise errors.Frozen(f"{what}: the watch said nothing for {silence_s:.0f} s")
+
+    def _heard(self) -> None:
+        self.health.heard_at = self._now()
+        self.health.failures = 0
+        self.health.error = None
+
+    def _failed(self, error: errors.ApiError) -> float:
+        self.health.failures += 1
+        self.health.error = error
+        return self._settings.backoff.after(
+            self.health.failures, random=self._random, wish_s=error.retry_after_s
+        )
+
+
+def went_back(version: str, former: str) -> bool:
+    """Tell whether a resourceVersion is older than another.
+
+    They are opaque by the rules up to Kubernetes 1.34 and comparable integers from 1.35 on
+    (KEP-5504); etcd's revisions were integers all along. Of others nothing is said.
+    """
+    if not (version.isdecimal() and former.isdecimal()):
+        return False
+    return int(version) < int(former)
