@@ -1,6 +1,6 @@
 """Questions to the API server, one function per kind of question.
 
-Answers go as bytes to a decoder that the caller gives, one object at a time: no generated models,
+Objects come as bytes, one at a time, or go to a decoder that the caller gives: no generated models,
 no dictionaries in between, and one object that cannot be read is the caller's to show. A list is
 read in pages, a watch with bookmarks. Nothing is tried again here, and nothing waits: `reflector`
 and the callers' loops do that, with a clock that can be replaced.
@@ -9,9 +9,9 @@ and the callers' loops do that, with a clock that can be replaced.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -27,56 +27,35 @@ METADATA: Final = f"{transport.JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1
 """Asks for an answer that is the object's metadata only: a Node has 12 KB besides."""
 
 
-class Metadata(Protocol):
-    """What every object's record must have."""
-
-    @property
-    def name(self) -> str:
-        """Of the object."""
-        ...
-
-    @property
-    def resource_version(self) -> str:
-        """The server's mark of this state."""
-        ...
-
-
-class Object(Protocol):
-    """Any record that a caller decodes."""
-
-    @property
-    def metadata(self) -> Metadata:
-        """Of the object."""
-        ...
-
-
-T = TypeVar("T", bound=Object)
 A = TypeVar("A")
 Decode = Callable[[bytes], A]
 """For example `msgspec.json.Decoder(NodeRuntime).decode`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """All objects of a kind at one moment."""
+class Page:
+    """A part of a list."""
 
-    objects: tuple[T, ...]
+    items: Iterable[bytes]
+    """To be iterated once."""
     resource_version: str
-    """A watch from here on misses nothing."""
+    """Of the whole list, the same on each page: a watch from here on misses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Put(Generic[T]):
+class Put:
     """An object was added or changed; which one of both is not to be relied on."""
 
-    object: T
+    item: bytes
+    resource_version: str
 
 
 @dataclass(frozen=True, slots=True)
-class Drop(Generic[T]):
+class Drop:
     """An object was deleted, or does not match any more; this was its last state."""
 
-    object: T
+    item: bytes
+    resource_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +70,7 @@ class Idle:
     """Nothing at the moment; only transports that never block say so."""
 
 
-Change = Put[T] | Drop[T] | Bookmark | Idle
+Change = Put | Drop | Bookmark | Idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +125,34 @@ class Client:
         return _decoded(path, decode, self._ask("GET", path))
 
     def list(
-        self, resource: Resource, *, decode: Decode[T], selection: Selection = EVERYTHING
-    ) -> Listing[T]:
-        """Return all objects, read in pages; a list that took too long is begun once more.
+        self, resource: Resource, *, decode: Decode[A], selection: Selection = EVERYTHING
+    ) -> tuple[A, ...]:
+        """Return all objects; a list that took too long is begun once more.
 
         Raises:
             Gone: the continue token expired twice.
             ApiError: another answer, or none.
         """
         try:
-            return self._pages(resource, decode, selection)
+            return self._all(resource, decode, selection)
         except errors.Gone:  # the server compacts every 5 minutes
-            return self._pages(resource, decode, selection)
+            return self._all(resource, decode, selection)
+
+    def pages(self, resource: Resource, selection: Selection = EVERYTHING) -> Iterator[Page]:
+        """Read all objects page by page, so that never more than one is in memory.
+
+        Raises:
+            Gone: the continue token expired: begin anew.
+            ApiError: another answer, or none.
+        """
+        path = resource.path(namespace=selection.namespace)
+        query = {**selection.query(), "limit": str(PAGE)}
+        while True:
+            page = _decoded(path, _PAGE.decode, self._ask("GET", path, query=query))
+            yield Page(map(bytes, page.items), page.metadata.resource_version)
+            if not page.metadata.next:
+                return
+            query = {**query, "continue": page.metadata.next}
 
     @contextlib.contextmanager
     def watch(
@@ -165,10 +160,9 @@ class Client:
         resource: Resource,
         *,
         since: str,
-        decode: Decode[T],
         selection: Selection = EVERYTHING,
         limits: WatchLimits | None = None,
-    ) -> Generator[Iterator[Change[T]]]:
+    ) -> Generator[Iterator[Change]]:
         """Open a stream of changes after the resourceVersion `since`.
 
         The server ends it after `limits.duration_s`; then the iterator ends.
@@ -189,7 +183,7 @@ class Client:
         path = resource.path(namespace=selection.namespace)
         request = transport.Request("GET", path, query=query, timeout_s=limits.silence_s)
         with self._moves.stream(request) as lines:
-            yield (_change(path, decode, line) for line in lines)
+            yield (_change(path, line) for line in lines)
 
     def create(
         self,
@@ -282,16 +276,10 @@ class Client:
         }
         self._ask("DELETE", resource.path(name, namespace=namespace), body=body)
 
-    def _pages(self, resource: Resource, decode: Decode[T], selection: Selection) -> Listing[T]:
+    def _all(self, resource: Resource, decode: Decode[A], selection: Selection) -> tuple[A, ...]:
         path = resource.path(namespace=selection.namespace)
-        query = {**selection.query(), "limit": str(PAGE)}
-        objects: list[T] = []
-        while True:
-            page = _decoded(path, _PAGE.decode, self._ask("GET", path, query=query))
-            objects.extend(_decoded(path, decode, item) for item in page.items)
-            if not page.metadata.next:
-                return Listing(tuple(objects), page.metadata.resource_version)
-            query["continue"] = page.metadata.next
+        pages = self.pages(resource, selection)
+        return tuple(_decoded(path, decode, item) for page in pages for item in page.items)
 
     def _ask(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
@@ -366,18 +354,20 @@ def _decoded(path: str, decode: Decode[A], body: bytes) -> A:
         raise errors.Garbled(f"{path}: the answer cannot be read: {error}") from error
 
 
-def _change(path: str, decode: Decode[T], line: bytes) -> Change[T]:
+def _change(path: str, line: bytes) -> Change:
     if not line:
         return Idle()
     event = _decoded(path, _EVENT.decode, line)
+    if event.type == "ERROR":
+        raise errors.refused(f"WATCH {path}", status=0, headers={}, body=bytes(event.object))
+    item = bytes(event.object)  # a Raw is none, and would keep its line alive
+    version = _decoded(path, _MARK.decode, item).metadata.resource_version
     match event.type:
         case "ADDED" | "MODIFIED":
-            return Put(_decoded(path, decode, event.object))
+            return Put(item, version)
         case "DELETED":
-            return Drop(_decoded(path, decode, event.object))
+            return Drop(item, version)
         case "BOOKMARK":
-            return Bookmark(_decoded(path, _MARK.decode, event.object).metadata.resource_version)
-        case "ERROR":
-            raise errors.refused(f"WATCH {path}", status=0, headers={}, body=bytes(event.object))
+            return Bookmark(version)
         case _:
             raise errors.Garbled(f"{path}: a watch event of the type {event.type[:32]!r}")

@@ -18,16 +18,14 @@ any other failure   wait (backoff with jitter, at least Retry-After), then go on
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Sequence
+import itertools
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from rcm_api.client import api, backoff, errors
 from rcm_api.client.resources import Resource
-
-T = TypeVar("T", bound=api.Object)
-Q_contra = TypeVar("Q_contra", bound=api.Object, contravariant=True)
 
 POLL_S = 0.05
 """Pause when a transport that never blocks has nothing; real ones block instead."""
@@ -35,31 +33,38 @@ SHORT_S = 1.0
 """A watch that ends sooner, with nothing said, is a failure (as client-go's reflector)."""
 
 
-class Sink(Protocol[Q_contra]):
+class Sink(Protocol):
     """Whose view it is. Called from one thread; an object may come twice.
 
     Between two `replace` objects never go back in time; a `replace` may, when the server did.
     """
 
-    def replace(self, objects: Sequence[Q_contra]) -> None:
-        """Take all that is there; whatever is not among them is gone."""
+    def replace(self, items: Iterable[bytes], *, version: str) -> None:
+        """Take all that is there; whatever is not among `items` is gone.
+
+        They are read from the server while they are iterated, which may raise: change nothing
+        before the last one came.
+        """
         ...
 
-    def put(self, obj: Q_contra) -> None:
+    def put(self, item: bytes) -> None:
         """Take a new or changed object."""
         ...
 
-    def drop(self, obj: Q_contra) -> None:
+    def drop(self, item: bytes) -> None:
         """Forget an object; this was its last state."""
+        ...
+
+    def at(self, version: str) -> None:
+        """Note that everything up to this resourceVersion was told."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Generic[T]):
-    """What is followed, and how its bytes are read."""
+class Source:
+    """What is followed."""
 
     resource: Resource
-    decode: api.Decode[T]
     selection: api.Selection = api.EVERYTHING
 
 
@@ -88,14 +93,14 @@ class Health:
     """The last failure, None while all is well."""
 
 
-class Reflector(Generic[T]):
+class Reflector:
     """Follows one kind of object."""
 
     def __init__(
         self,
         client: api.Client,
-        source: Source[T],
-        sink: Sink[T],
+        source: Source,
+        sink: Sink,
         *,
         now: Callable[[], float],
         random: backoff.Random,
@@ -136,11 +141,12 @@ class Reflector(Generic[T]):
                 yield self._failed(error)
 
     def _list(self) -> None:
-        source = self._source
         self.health.lists += 1
-        found = self._client.list(source.resource, decode=source.decode, selection=source.selection)
-        self._sink.replace(found.objects)
-        self._version = found.resource_version
+        pages = self._client.pages(self._source.resource, self._source.selection)
+        first = next(pages)
+        items = (item for page in itertools.chain((first,), pages) for item in page.items)
+        self._sink.replace(items, version=first.resource_version)
+        self._version = first.resource_version
         self.health.synced = True
         self.health.heard_at = self._now()
 
@@ -152,7 +158,6 @@ class Reflector(Generic[T]):
         with self._client.watch(
             source.resource,
             since=self._version,
-            decode=source.decode,
             selection=source.selection,
             limits=self._settings.limits,
         ) as changes:
@@ -170,16 +175,15 @@ class Reflector(Generic[T]):
         self._heard()
         yield 0.0
 
-    def _take(self, change: api.Put[T] | api.Drop[T] | api.Bookmark) -> None:
+    def _take(self, change: api.Put | api.Drop | api.Bookmark) -> None:
+        self._advance(change.resource_version)
         match change:
-            case api.Put(found):
-                self._advance(found.metadata.resource_version)
-                self._sink.put(found)
-            case api.Drop(found):
-                self._advance(found.metadata.resource_version)
-                self._sink.drop(found)
+            case api.Put(item):
+                self._sink.put(item)
+            case api.Drop(item):
+                self._sink.drop(item)
             case api.Bookmark(version):
-                self._advance(version)
+                self._sink.at(version)
         self._heard()
 
     def _advance(self, version: str) -> None:
