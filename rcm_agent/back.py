@@ -18,24 +18,28 @@ EDITOR_ATTEMPTS = 5
 that fights us; a guess."""
 
 
-def undo(work: Work, operation: records.Operation) -> None:
+def undo(work: Work, operation: records.Operation) -> errors.HostError | None:
     """Put files and stable paths back, then containerd, then drop what the operation brought.
 
+    Returns what kept a file from its former bytes although it has its former effect: a full disk
+    has no room for them. The operation must be remembered then, for a later run to finish.
+
     Raises:
-        AgentError: something could not be put back.
+        AgentError: the former state could not be put back.
     """
     guarded = _guard(work, operation)
     _proofs(work, operation)
-    _files(work, operation)
+    late = _files(work, operation)
     _links(work, operation)
     _containerd(work, operation)
     if not work.host.systemd.disarm(settings.SWITCH) and guarded:
-        _files(work, operation)
+        late = _files(work, operation)
         _containerd(work, operation)
     _proofs(work, operation)
     # Programs of the switch do not sync: what it put back must last before binaries go.
     work.settle(operation)
     _leftovers(work, operation)
+    return late
 
 
 def _guard(work: Work, operation: records.Operation) -> bool:
@@ -58,7 +62,7 @@ def _proofs(work: Work, operation: records.Operation) -> None:
         return
 
 
-def _files(work: Work, operation: records.Operation) -> None:
+def _files(work: Work, operation: records.Operation) -> errors.HostError | None:
     """Put the files back, again when somebody else writes one at that very moment."""
     for attempt in range(1, EDITOR_ATTEMPTS + 1):
         try:
@@ -69,13 +73,14 @@ def _files(work: Work, operation: records.Operation) -> None:
     return None
 
 
-def _put_back(work: Work, operation: records.Operation) -> None:
+def _put_back(work: Work, operation: records.Operation) -> errors.HostError | None:
     foreign = False
+    late: errors.HostError | None = None
     for change in operation.files:
         found = files.read(work.host.kernel, change.path)
         sha = files.digest(found)
         if sha in {change.attached, change.trial, change.final} - {change.before}:
-            work.put(change.path, expected=found, data=work.memory.content(change.before))
+            late = _put(work, change, found) or late
         foreign = foreign or sha not in {
             change.before,
             change.attached,
@@ -85,6 +90,31 @@ def _put_back(work: Work, operation: records.Operation) -> None:
     if foreign:
         _take_ours_out(work, operation)
     work.remove_empty(operation)
+    if late is not None and not _means_the_former_state(work, operation):
+        raise late
+    return late
+
+
+def _put(work: Work, change: records.FileChange, found: bytes | None) -> errors.HostError | None:
+    """Put one file back, or return why not: the others must not wait for it."""
+    data = work.memory.content(change.before)
+    try:
+        work.put(change.path, expected=found, data=data)
+    except errors.Conflict:
+        raise
+    except errors.HostError as error:
+        return error
+    return None
+
+
+def _means_the_former_state(work: Work, operation: records.Operation) -> bool:
+    """Tell whether containerd would read the former runtimes from the files as they are.
+
+    With the trial gone from /run, files that only attach it have no effect of their own.
+    """
+    dump = check.Check(work.host, work.site).real()
+    gone = operation.after.handlers - work.current.handlers
+    return not check.problems(dump, wanted=work.current.runtimes, gone=gone)
 
 
 def _take_ours_out(work: Work, operation: records.Operation) -> None:

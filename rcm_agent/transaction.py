@@ -60,6 +60,7 @@ def recover(work: Work) -> str:
 
     Raises:
         RolledBack: finishing failed and the host is on its former state.
+        HostError: the same, and some file still waits for its former bytes.
         Degraded: the host could not be put back.
     """
     operation = work.memory.journal.operation
@@ -72,7 +73,9 @@ def recover(work: Work) -> str:
         work.host.systemd.disarm(settings.SWITCH)
         first += 1
     if _recovery(work, operation) == "undo":
-        _give_up(work, operation, None)
+        late = _give_up(work, operation, None)
+        if late is not None:
+            raise late
         return f"undone: a run was killed at the step '{operation.step}'"
     _attempt(work, operation, operation.steps[first:])
     return f"finished: a run was killed at the step '{operation.step}'"
@@ -117,19 +120,26 @@ def _remembered(work: Work, after: records.Generation) -> records.Generation:
     return dataclasses.replace(after, tree=plan.fingerprint(work.tree(after.containerd)))
 
 
-def _give_up(work: Work, operation: records.Operation, failure: BaseException | None) -> None:
+def _give_up(
+    work: Work, operation: records.Operation, failure: BaseException | None
+) -> errors.HostError | None:
+    """Undo; what is left for later keeps the operation in the journal, and is returned."""
     reached = work.memory.journal.operation
     step = reached.step if reached is not None else Step.PREPARE
     try:
         with work.tell.step("undo", f"from the step '{step}'"):
-            back.undo(work, reached or operation)
+            late = back.undo(work, reached or operation)
     except errors.AgentError as second:
         first = f"{failure}; " if failure is not None else ""
         raise errors.Degraded(
             f"{first}putting the former state back failed: {second.cause}",
             advice=second.advice or "run 'rcm-agent recover' once the cause is gone",
         ) from (failure or second)
-    _settle(work, work.current)
+    if late is None:
+        _settle(work, work.current)
+    else:
+        work.tell.note("warning", f"left for 'rcm-agent recover', without effect: {late.cause}")
+    return late
 
 
 def _settle(work: Work, generation: records.Generation) -> None:

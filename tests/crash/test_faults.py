@@ -11,6 +11,7 @@ from tests.crash import scenes
 from tests.fakes import daemon, invariants
 from tests.fakes.daemon import Quirk
 from tests.fakes.faults import Fail, Fault, Refuse
+from tests.fakes.host import CONFIG
 
 pytestmark = pytest.mark.timeout(120)
 everywhere = pytest.mark.parametrize("scene", scenes.SCENES, indirect=True)
@@ -79,6 +80,42 @@ def test_a_disk_that_takes_nothing_any_more_leaves_a_good_state(scene, code):
             found += [f"since {number} {name}: {text}" for text in wrong(scene, host)]
 
     assert found == []
+
+
+@on_both
+def test_without_room_for_the_former_bytes_their_effect_comes_back_at_once(version):
+    """The disk of the configuration is full at any point, and stays so until somebody makes room."""
+    scene = scenes.get(scenes.first, version)
+    found, late = [], 0
+    for number, path in enumerate(_paths(scene), start=1):
+        if not path.startswith("/etc/"):
+            continue
+        host = scene.host.fork()
+        full = Fault(Fail(errno.ENOSPC), at=number, on="kernel.[cmw]*", path="/etc/*", stays=True)
+        ended = run(scene, host, full)
+        if ended is None:
+            continue  # nothing needed room any more
+        if type(ended) is not errors.RolledBack:
+            found.append(f"at {number}: {type(ended).__name__}: {ended}")
+        found += [f"at {number}: {text}" for text in scene.broken(host, restarts=2)]
+        found += [f"at {number}: {text}" for text in invariants.leftovers(host)]
+        if scenes.pending(host):
+            late += 1
+            again = run(scene, host, Fault(Fail(errno.ENOSPC), nth=0, on=full.on, path=full.path))
+            if type(again) is not errors.HostError or not scenes.pending(host):
+                found.append(f"at {number}: a later run does not wait for room: {again}")
+        found += [f"at {number}, with room: {text}" for text in scene.unfinished(host)]
+        if host.disk.get(CONFIG) != scenes.CONFIGS[version]:
+            found.append(f"at {number}: the bytes are not the former ones")
+
+    assert found == []
+    assert late > 0
+
+
+def _paths(scene) -> list[str]:
+    host = scene.host.fork()
+    scene.act(host.ports)
+    return [effect.path for effect in host.effects]
 
 
 @everywhere
