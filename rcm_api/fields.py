@@ -1,29 +1,19 @@
-"""Reading one field of a decoded manifest, or saying what is wrong with it.
+"""The kinds of fields that a manifest has, and reading a value of each, or saying what is wrong.
 
-Called by `shim`. Each function takes the value and the field's path and returns the value in its
-type, or raises `InvalidShim`. Pure.
+`shim_fields` describes the Shim in these kinds. `shim` reads manifests by that description and
+`schema` makes the CRD of it, so the API server and a command line refuse the same things in the
+same words. Patterns are such that `re` and RE2, the API server's, agree on them. Pure.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
-from urllib.parse import urlsplit
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never, cast
 
-from rcm_api import names
-
-MAX_LOCATION = 2048
-"""Longest URL we take; a guess that leaves room for signed URLs."""
-MAX_MEMBER = 255
-"""NAME_MAX of Linux file systems."""
-MAX_COUNT = 1_000_000
+MAX_WHOLE = 1_000_000
 """More nodes than any cluster has: above it, somebody mistyped."""
-
-_OPTION_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
-_MEMBER = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*", re.ASCII)
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})", re.ASCII)
-_PERCENT = re.compile(r"([0-9]{1,3})%", re.ASCII)
 
 
 class InvalidShim(ValueError):  # noqa: N818 - reads as what it is
@@ -43,148 +33,278 @@ class InvalidShim(ValueError):  # noqa: N818 - reads as what it is
         self.advice = advice
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a whole text must match, or must not."""
+
+    pattern: str
+    problem: str
+    advice: str
+    refuse: bool = False
+    """The texts that match are the wrong ones."""
+
+    def broken(self, text: str) -> bool:
+        """Tell whether a text is wrong."""
+        return (re.fullmatch(self.pattern, text) is not None) is self.refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What several fields must be together: in CEL, and the same in Python."""
+
+    cel: str
+    broken: Callable[[Any], bool]
+    problem: str
+    advice: str
+    at: str = ""
+    """The field to name, below the one that carries the rule."""
+
+
+ONE_LINE = Rule(
+    r"[^\x00-\x1f\x7f]*", "has a control character", "write it on one line, without tabs"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string."""
+
+    description: str
+    limit: int
+    """Most characters."""
+    rules: tuple[Rule, ...] = (ONE_LINE,)
+    empty: bool = False
+    """May be the empty string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    description: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A boolean."""
+
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An integer from `least` to a million."""
+
+    description: str
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """An integer from `least` to a million, or a string that keeps the rule."""
+
+    description: str
+    least: int
+    rule: Rule
+    limit: int
+    """Most characters of the string."""
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """Any keys that keep a rule, and values of one kind."""
+
+    description: str
+    key: Rule
+    value: Kind
+    limit: int
+    """Most entries."""
+
+
+@dataclass(frozen=True, slots=True)
+class List:
+    """Values of one kind."""
+
+    description: str
+    item: Kind
+    limit: int
+    """Most items."""
+    keys: tuple[str, ...] = ()
+    """Fields that tell items apart; none: the list is one value."""
+    rules: tuple[Together, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Named fields. A field that is null is absent, as the API server sees it."""
+
+    description: str
+    fields: Mapping[str, Kind]
+    required: tuple[str, ...] = ()
+    rules: tuple[Together, ...] = ()
+
+
+Kind = Text | Choice | Flag | Whole | Amount | Map | List | Record
+
+
+def read(kind: Kind, value: object, path: str) -> Any:
+    """Return the value without its nulls.
+
+    Raises:
+        InvalidShim: it is not of that kind.
+    """
+    match kind:
+        case Text():
+            return _text(kind, value, path)
+        case Choice():
+            return _choice(kind, value, path)
+        case Flag():
+            return _flag(value, path)
+        case Whole():
+            return _whole(kind, value, path)
+        case Amount():
+            return _amount(kind, value, path)
+        case Map():
+            return _map(kind, value, path)
+        case List():
+            return _list(kind, value, path)
+        case Record():
+            return _record(kind, value, path)
+        case _:
+            assert_never(kind)
+
+
 def mapping(value: object, path: str) -> Mapping[str, Any]:
     """Return a mapping with string keys."""
     if not isinstance(value, Mapping):
-        kind = "is missing" if value is None else f"is a {type(value).__name__}, not a mapping"
-        raise InvalidShim(path, kind, "write key: value pairs below it")
+        raise _wrong_type(value, path, "a mapping", "write key: value pairs below it")
     found = cast("Mapping[object, Any]", value)
     if not all(isinstance(key, str) for key in found):
         raise InvalidShim(path, "has a key that is not a string", "put the key in quotes")
     return cast("Mapping[str, Any]", found)
 
 
-def sequence(value: object, path: str) -> Sequence[Any]:
-    """Return a list."""
-    if not isinstance(value, list):
-        raise InvalidShim(
-            path, f"is a {type(value).__name__}, not a list", "begin each entry with '-'"
-        )
-    return cast("Sequence[Any]", value)
-
-
-def known(found: Mapping[str, Any], path: str, allowed: Iterable[str]) -> None:
+def known(found: Mapping[str, Any], path: str, allowed: tuple[str, ...]) -> None:
     """Refuse keys that mean nothing, which are typing errors more often than wishes."""
-    names_ = tuple(allowed)
     for key in found:
-        if key not in names_:
+        if key not in allowed:
             where = f"{path}.{key}" if path else key
             raise InvalidShim(
-                where[:200], "is not a known field", f"known are: {', '.join(names_)}"
+                where[:200], "is not a known field", f"known are: {', '.join(allowed)}"
             )
 
 
-def text(value: object, path: str, *, empty: bool = False, limit: int = 1024) -> str:
-    """Return a string without control characters."""
-    if not isinstance(value, str) or (not value and not empty):
-        kind = "is missing" if not value else f"is a {type(value).__name__}, not a string"
-        raise InvalidShim(path, kind, "write a string")
-    if len(value) > limit:
-        raise InvalidShim(path, f"has {len(value)} characters", f"write at most {limit}")
-    if any(ord(char) < 32 or ord(char) == 127 for char in value):  # noqa: PLR2004 - ASCII controls
-        raise InvalidShim(path, "has a control character", "write it on one line, without tabs")
+def _wrong_type(value: object, path: str, wanted: str, advice: str) -> InvalidShim:
+    if value is None:
+        return InvalidShim(path, "is missing", advice)
+    return InvalidShim(path, f"is a {type(value).__name__}, not {wanted}", advice)
+
+
+def _text(kind: Text, value: object, path: str) -> str:
+    if not isinstance(value, str):
+        raise _wrong_type(value, path, "a string", "write a string, in quotes if in doubt")
+    if not value and not kind.empty:
+        raise InvalidShim(path, "is empty", "write a value, or leave the field out")
+    if len(value) > kind.limit:
+        raise InvalidShim(path, f"has {len(value)} characters", f"write at most {kind.limit}")
+    _keep(kind.rules, value, path)
     return value
 
 
-def choice(value: object, path: str, kinds: Mapping[str, str]) -> str:
-    """Return the canonical spelling of one of a few words."""
-    if not isinstance(value, str) or value not in kinds:
-        raise InvalidShim(path, f"is {str(value)[:64]!r}", f"write one of: {', '.join(kinds)}")
-    return kinds[value]
+def _keep(rules: tuple[Rule, ...], text: str, path: str) -> None:
+    for rule in rules:
+        if rule.broken(text):
+            raise InvalidShim(path, rule.problem, rule.advice)
 
 
-def flag(value: object, path: str) -> bool:
-    """Return a boolean."""
+def _choice(kind: Choice, value: object, path: str) -> str:
+    if not isinstance(value, str) or value not in kind.words:
+        raise InvalidShim(path, f"is {_shown(value)}", f"write one of: {', '.join(kind.words)}")
+    return value
+
+
+def _flag(value: object, path: str) -> bool:
     if not isinstance(value, bool):
-        raise InvalidShim(path, f"is {str(value)[:64]!r}", "write true or false")
+        raise InvalidShim(path, f"is {_shown(value)}", "write true or false")
     return value
 
 
-def whole(value: object, path: str, *, least: int) -> int:
-    """Return an integer from `least` to a million."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= MAX_COUNT:
-        raise InvalidShim(
-            path, f"is {str(value)[:64]!r}", f"write a whole number from {least} to {MAX_COUNT}"
-        )
-    return value
-
-
-def count(value: object, path: str, *, least: int) -> int | str:
-    """Return a number of nodes, or a percentage as written."""
-    if isinstance(value, str):
-        percent = _PERCENT.fullmatch(value)
-        if percent is not None and 1 <= int(percent[1]) <= 100:  # noqa: PLR2004 - percent
-            return value
-        raise InvalidShim(
-            path, f"is {value[:64]!r}", "write a whole number, or a percentage from 1% to 100%"
-        )
-    return whole(value, path, least=least)
-
-
-def sha256(value: object, path: str) -> str:
-    """Return a SHA-256 as 64 lower-case hex digits."""
-    if isinstance(value, str) and names.is_sha256(value.lower()):
-        return value.lower()
-    length = len(value) if isinstance(value, str) else 0
-    raise InvalidShim(
-        path,
-        f"is no SHA-256 ({length} characters)",
-        "write the 64 hex digits that sha256sum prints",
-    )
-
-
-def location(value: object, path: str, *, sha256: str | None) -> str:
-    """Return a URL that we can fetch from."""
-    found = text(value, path, limit=MAX_LOCATION)
-    try:
-        parts = urlsplit(found)
-        has_login = parts.username is not None or parts.password is not None
-        host = parts.hostname
-    except ValueError as error:
-        raise InvalidShim(path, "is no URL", "write https://…, http://… or file:///…") from error
-    if parts.scheme not in {"https", "http", "file"}:
-        raise InvalidShim(
-            path, f"has the scheme {parts.scheme[:16]!r}", "write https://…, http://… or file:///…"
-        )
-    if has_login:
-        raise InvalidShim(
-            path, "holds a user name or password", "take it out: everybody can read a manifest"
-        )
-    if parts.scheme == "http" and sha256 is None:
-        raise InvalidShim(path, "is http:// without a sha256", "add sha256, or write https://")
-    if parts.scheme == "file" and (host or not parts.path.startswith("/")):
-        raise InvalidShim(path, "is no absolute path of the node", "write file:///path/on/the/node")
-    if parts.scheme != "file" and not host:
-        raise InvalidShim(path, "names no host", "write https://host/path")
-    return found
-
-
-def member(value: object, path: str) -> str:
-    """Return the name of an archive's member, without a leading `./`."""
-    found = text(value, path, limit=MAX_MEMBER).removeprefix("./")
-    if not _MEMBER.fullmatch(found) or ".." in found.split("/"):
+def _whole(kind: Whole, value: object, path: str) -> int:
+    if not _is_whole(value, kind.least):
         raise InvalidShim(
             path,
-            f"{found[:64]!r} is no plain relative path",
-            "write the member's name as tar -t prints it",
+            f"is {_shown(value)}",
+            f"write a whole number from {kind.least} to {MAX_WHOLE}",
         )
+    return cast("int", value)
+
+
+def _amount(kind: Amount, value: object, path: str) -> int | str:
+    if isinstance(value, str) and len(value) <= kind.limit and not kind.rule.broken(value):
+        return value
+    if _is_whole(value, kind.least):
+        return cast("int", value)
+    raise InvalidShim(path, f"{kind.rule.problem}: {_shown(value)}", kind.rule.advice)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return type(value) is int and least <= value <= MAX_WHOLE
+
+
+def _shown(value: object) -> str:
+    return repr(value if isinstance(value, (bool, int, float)) else str(value)[:64])
+
+
+def _map(kind: Map, value: object, path: str) -> dict[str, Any]:
+    found = mapping(value, path)
+    _limit(len(found), kind.limit, path)
+    for key in found:
+        if kind.key.broken(key):
+            raise InvalidShim(
+                path, f"has the key {key[:64]!r}, which {kind.key.problem}", kind.key.advice
+            )
+    return {key: read(kind.value, found[key], f"{path}.{key}") for key in sorted(found)}
+
+
+def _limit(count: int, limit: int, path: str) -> None:
+    if count > limit:
+        raise InvalidShim(path, f"has {count} entries", f"write at most {limit}")
+
+
+def _list(kind: List, value: object, path: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _wrong_type(value, path, "a list", "begin each entry with '-'")
+    items = cast("list[object]", value)
+    _limit(len(items), kind.limit, path)
+    found = [read(kind.item, item, f"{path}[{index}]") for index, item in enumerate(items)]
+    _refuse_repeated(kind, found, path)
+    _keep_together(kind.rules, found, path)
     return found
 
 
-def option_key(value: str, path: str) -> str:
-    """Return the key of a runtime option."""
-    if not _OPTION_KEY.fullmatch(value):
+def _refuse_repeated(kind: List, found: list[Any], path: str) -> None:
+    if kind.keys and len({tuple(item[key] for key in kind.keys) for item in found}) < len(found):
         raise InvalidShim(
-            path, f"has the key {value[:64]!r}", "option keys look like SystemdCgroup"
+            path, f"has two entries with one {' and '.join(kind.keys)}", "keep one of them"
         )
-    return value
 
 
-def option_value(value: object, path: str) -> bool | int | str:
-    """Return an option as the TOML value that it reads as: boolean, integer or string."""
-    if isinstance(value, (bool, int)):
-        return value
-    found = text(value, path, empty=True)
-    if found in {"true", "false"}:
-        return found == "true"
-    return int(found) if _INTEGER.fullmatch(found) else found
+def _record(kind: Record, value: object, path: str) -> dict[str, Any]:
+    given = {key: item for key, item in mapping(value, path).items() if item is not None}
+    known(given, path, tuple(kind.fields))
+    for key in kind.required:
+        if key not in given:
+            raise InvalidShim(
+                f"{path}.{key}", "is missing", f"add it: {kind.fields[key].description}"
+            )
+    found = {key: read(kind.fields[key], item, f"{path}.{key}") for key, item in given.items()}
+    _keep_together(kind.rules, found, path)
+    return found
+
+
+def _keep_together(rules: tuple[Together, ...], found: Any, path: str) -> None:
+    for rule in rules:
+        if rule.broken(found):
+            where = f"{path}.{rule.at}" if rule.at else path
+            raise InvalidShim(where, rule.problem, rule.advice)

@@ -1,11 +1,9 @@
 """Names that may be written to containerd, to labels and to paths, and those that may not.
 
-Pure. Called by `shim` while it parses, and by the agent before it writes.
+Pure. `shim_fields` makes rules for manifests of these patterns, for the parser and for the CRD.
 """
 
 from __future__ import annotations
-
-import re
 
 GROUP = "runtime.spinkube.dev"
 VERSION = "v1alpha1"
@@ -19,54 +17,22 @@ READY_PREFIX = "rcm.node-restriction.kubernetes.io/"
 READY = "ready"
 
 MAX_LABEL = 63
-"""RFC 1123 label, and the name part of a Kubernetes label key."""
+"""RFC 1123 label, a label's value, and the name part of its key."""
+MAX_SUBDOMAIN = 253
+"""RFC 1123 subdomain: what Kubernetes lets an object be called."""
 
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII)
-_SUBDOMAIN = re.compile(
-    r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII
-)
-_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
+LABEL = r"[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+"""RFC 1123 label."""
+SUBDOMAIN = rf"{LABEL}(\.{LABEL})*"
+SHA256 = r"[0-9a-fA-F]{64}"
+LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?"
+"""Of a Kubernetes label."""
+LABEL_KEY = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+"""Of a Kubernetes label. Its length is part of the pattern: a CRD can limit keys no other way."""
 
 RESERVED_HANDLERS = ("runc", "crun")
 RESERVED_PREFIXES = ("kata", "nvidia")
 """Whoever could define one of these would take over pods that are not theirs (faults.md S10)."""
-
-
-def label_problem(text: str) -> str | None:
-    """Say why `text` is no RFC 1123 label, None when it is one."""
-    if not text:
-        return "is empty"
-    if len(text) > MAX_LABEL:
-        return f"has {len(text)} characters; at most {MAX_LABEL} are allowed"
-    if not _LABEL.fullmatch(text):
-        return "must consist of a-z, 0-9 and '-', and begin and end with a letter or digit"
-    return None
-
-
-def name_problem(text: str) -> str | None:
-    """Say why `text` cannot name a Shim, None when it can."""
-    if not text:
-        return "is empty"
-    if len(text) > MAX_LABEL:
-        return f"has {len(text)} characters; at most {MAX_LABEL} are allowed"
-    if not _SUBDOMAIN.fullmatch(text):
-        return "must consist of a-z, 0-9, '-' and '.', and begin and end with a letter or digit"
-    return None
-
-
-def handler_problem(text: str) -> str | None:
-    """Say why `text` cannot be a handler of ours, None when it can."""
-    problem = label_problem(text)
-    if problem is not None:
-        return problem
-    if text in RESERVED_HANDLERS or text.startswith(RESERVED_PREFIXES):
-        return "is reserved for another runtime"
-    return None
-
-
-def is_sha256(text: str) -> bool:
-    """Tell whether `text` is 64 lower-case hex digits."""
-    return _SHA256.fullmatch(text) is not None
 
 
 def ready_label(shim: str) -> str:

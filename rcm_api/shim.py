@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rcm_api import fields, names
+from rcm_api import fields, names, shim_fields
 from rcm_api.fields import InvalidShim
-
-ARCHITECTURES = {"amd64": "amd64", "x86_64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
-"""Accepted spellings and the one we use (GOARCH, as nodes report it)."""
 
 OptionValue = bool | int | str
 
@@ -84,16 +82,15 @@ def parse(document: object) -> Shim:
     _expect(top, "kind", "Shim")
     fields.known(top, "", ("apiVersion", "kind", "metadata", "spec", "status"))
     metadata = fields.mapping(top.get("metadata"), "metadata")
-    spec = fields.mapping(top.get("spec"), "spec")
-    fields.known(spec, "spec", _SPEC)
+    spec = fields.read(shim_fields.SPEC, top.get("spec"), "spec")
     return Shim(
-        name=_name(metadata),
-        artifacts=_artifacts(fields.mapping(spec.get("fetchStrategy"), "spec.fetchStrategy")),
-        runtime_class=_runtime_class(fields.mapping(spec.get("runtimeClass"), "spec.runtimeClass")),
-        options=_options(spec.get("containerdRuntimeOptions")),
-        node_selector=_node_selector(spec.get("nodeSelector")),
-        rollout=_rollout(spec.get("rolloutStrategy")),
-        version=fields.text(spec.get("version", ""), "spec.version", empty=True, limit=128),
+        name=fields.read(shim_fields.NAME, metadata.get("name"), "metadata.name"),
+        artifacts=_artifacts(spec["fetchStrategy"]),
+        runtime_class=_runtime_class(spec["runtimeClass"]),
+        options={k: _option(v) for k, v in spec.get("containerdRuntimeOptions", {}).items()},
+        node_selector=spec.get("nodeSelector"),
+        rollout=_rollout(spec.get("rolloutStrategy", {})),
+        version=spec.get("version", ""),
     )
 
 
@@ -130,14 +127,7 @@ def warnings(shim: Shim) -> tuple[str, ...]:
     return tuple(found)
 
 
-_SPEC = (
-    "nodeSelector",
-    "fetchStrategy",
-    "runtimeClass",
-    "containerdRuntimeOptions",
-    "rolloutStrategy",
-    "version",
-)
+_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
 
 
 def _expect(top: Mapping[str, Any], key: str, value: str) -> None:
@@ -145,143 +135,51 @@ def _expect(top: Mapping[str, Any], key: str, value: str) -> None:
         raise InvalidShim(key, f"is {top.get(key)!r}", f"write {key}: {value}")
 
 
-def _name(metadata: Mapping[str, Any]) -> str:
-    name = fields.text(metadata.get("name"), "metadata.name")
-    problem = names.name_problem(name)
-    if problem is not None:
-        raise InvalidShim("metadata.name", f"{name!r} {problem}", "choose a name like spin-v2")
-    return name
-
-
 def _artifacts(fetch: Mapping[str, Any]) -> tuple[Artifact, ...]:
-    where = "spec.fetchStrategy"
-    fields.known(fetch, where, ("type", "anonHttp", "platforms"))
-    found = [
-        _platform(entry, f"{where}.platforms[{index}]")
-        for index, entry in enumerate(
-            fields.sequence(fetch.get("platforms", []), f"{where}.platforms")
-        )
-    ]
-    if fetch.get("anonHttp") is not None:
-        legacy = fields.mapping(fetch["anonHttp"], f"{where}.anonHttp")
-        fields.known(legacy, f"{where}.anonHttp", ("location",))
-        place = f"{where}.anonHttp.location"
-        location = fields.location(legacy.get("location"), place, sha256=None)
+    found = [_artifact(platform) for platform in fetch.get("platforms", [])]
+    if "anonHttp" in fetch:
+        location = fetch["anonHttp"]["location"]
         found.append(Artifact(os="linux", arch="", location=location, sha256=None, binary=None))
-    if not found:
-        raise InvalidShim(
-            where, "names no artifact", "add a platforms entry with os, arch, location and sha256"
-        )
-    _refuse_twins(found, where)
     return tuple(found)
 
 
-def _platform(entry: object, where: str) -> Artifact:
-    platform = fields.mapping(entry, where)
-    fields.known(platform, where, ("os", "arch", "location", "sha256", "binary"))
-    sha256 = platform.get("sha256")
-    if sha256 is not None:
-        sha256 = fields.sha256(sha256, f"{where}.sha256")
-    binary = platform.get("binary")
+def _artifact(platform: Mapping[str, Any]) -> Artifact:
+    sha256: str | None = platform.get("sha256")
     return Artifact(
-        os=fields.choice(platform.get("os"), f"{where}.os", {"linux": "linux"}),
-        arch=fields.choice(platform.get("arch"), f"{where}.arch", ARCHITECTURES),
-        location=fields.location(platform.get("location"), f"{where}.location", sha256=sha256),
-        sha256=sha256,
-        binary=None if binary is None else fields.member(binary, f"{where}.binary"),
+        os=platform["os"],
+        arch=shim_fields.ARCHITECTURES[platform["arch"]],
+        location=platform["location"],
+        sha256=sha256.lower() if sha256 else None,
+        binary=platform.get("binary", "").removeprefix("./") or None,
     )
-
-
-def _refuse_twins(artifacts: list[Artifact], where: str) -> None:
-    """Upstream manifests list amd64 and x86_64 with one content; two that differ are a riddle."""
-    seen: dict[tuple[str, str], Artifact] = {}
-    for artifact in artifacts:
-        other = seen.setdefault((artifact.os, artifact.arch), artifact)
-        if other.sha256 != artifact.sha256:
-            raise InvalidShim(
-                f"{where}.platforms",
-                f"has two different artifacts for {artifact.os}/{artifact.arch}",
-                "keep one of them",
-            )
 
 
 def _runtime_class(found: Mapping[str, Any]) -> RuntimeClass:
-    where = "spec.runtimeClass"
-    fields.known(found, where, ("name", "handler", "tolerations", "overhead"))
-    name = fields.text(found.get("name"), f"{where}.name", limit=253)
-    if any(names.label_problem(part) for part in name.split(".")):
-        raise InvalidShim(
-            f"{where}.name", f"{name!r} is no Kubernetes name", "write for example wasmtime-spin-v2"
-        )
-    handler = fields.text(found.get("handler"), f"{where}.handler", limit=1024)
-    problem = names.handler_problem(handler)
-    if problem is not None:
-        shown = handler if len(handler) <= names.MAX_LABEL else handler[: names.MAX_LABEL] + "…"
-        raise InvalidShim(
-            f"{where}.handler", f"{shown!r} {problem}", "choose a handler like spin-v2"
-        )
-    tolerations = fields.sequence(found.get("tolerations", []), f"{where}.tolerations")
     return RuntimeClass(
-        name=name,
-        handler=handler,
-        tolerations=tuple(fields.mapping(t, f"{where}.tolerations") for t in tolerations),
-        overhead=fields.mapping(found.get("overhead", {}), f"{where}.overhead"),
+        name=found["name"],
+        handler=found["handler"],
+        tolerations=tuple(found.get("tolerations", [])),
+        overhead=found.get("overhead", {}),
     )
 
 
-def _options(found: object) -> Mapping[str, OptionValue]:
-    where = "spec.containerdRuntimeOptions"
-    options = fields.mapping({} if found is None else found, where)
-    return {
-        fields.option_key(key, where): fields.option_value(value, f"{where}.{key}")
-        for key, value in sorted(options.items())
-    }
+def _option(text: str) -> OptionValue:
+    """Return an option as the TOML value that it reads as: boolean, integer or string."""
+    if text in {"true", "false"}:
+        return text == "true"
+    return int(text) if _INTEGER.fullmatch(text) else text
 
 
-def _node_selector(found: object) -> Mapping[str, str] | None:
-    if found is None:
-        return None
-    where = "spec.nodeSelector"
-    selector = fields.mapping(found, where)
-    return {
-        key: fields.text(value, f"{where}.{key}", empty=True) for key, value in selector.items()
-    }
-
-
-def _rollout(found: object) -> Rollout:
-    if found is None:
-        return Rollout()
-    where = "spec.rolloutStrategy"
-    strategy = fields.mapping(found, where)
-    fields.known(strategy, where, ("type", "rolling", "paused", "disruption"))
-    rolling = fields.mapping(strategy.get("rolling") or {}, f"{where}.rolling")
-    fields.known(rolling, f"{where}.rolling", ("maxUpdate", "canary", "maxFailures"))
-    canary = fields.mapping(rolling.get("canary") or {}, f"{where}.rolling.canary")
-    fields.known(canary, f"{where}.rolling.canary", ("nodes", "soakSeconds"))
-    failures = rolling.get("maxFailures")
+def _rollout(strategy: Mapping[str, Any]) -> Rollout:
+    rolling = strategy.get("rolling", {})
+    canary = rolling.get("canary", {})
+    usual = Rollout()
     return Rollout(
-        type="recreate" if _rollout_type(strategy) == "recreate" else "rolling",
-        max_update=fields.count(
-            rolling.get("maxUpdate", "10%"), f"{where}.rolling.maxUpdate", least=1
-        ),
-        canary_nodes=fields.whole(canary.get("nodes", 1), f"{where}.rolling.canary.nodes", least=1),
-        soak_seconds=fields.whole(
-            canary.get("soakSeconds", 30), f"{where}.rolling.canary.soakSeconds", least=0
-        ),
-        max_failures=None
-        if failures is None
-        else fields.count(failures, f"{where}.rolling.maxFailures", least=1),
-        paused=fields.flag(strategy.get("paused", False), f"{where}.paused"),
-        disruption="Allow" if _disruption(strategy) == "Allow" else "WaitForIdle",
+        type=strategy.get("type", usual.type),
+        max_update=rolling.get("maxUpdate", usual.max_update),
+        canary_nodes=canary.get("nodes", usual.canary_nodes),
+        soak_seconds=canary.get("soakSeconds", usual.soak_seconds),
+        max_failures=rolling.get("maxFailures"),
+        paused=strategy.get("paused", usual.paused),
+        disruption=strategy.get("disruption", usual.disruption),
     )
-
-
-def _rollout_type(strategy: Mapping[str, Any]) -> str:
-    kinds = {"rolling": "rolling", "recreate": "recreate"}
-    return fields.choice(strategy.get("type", "rolling"), "spec.rolloutStrategy.type", kinds)
-
-
-def _disruption(strategy: Mapping[str, Any]) -> str:
-    kinds = {"WaitForIdle": "WaitForIdle", "Allow": "Allow"}
-    found = strategy.get("disruption", "WaitForIdle")
-    return fields.choice(found, "spec.rolloutStrategy.disruption", kinds)
