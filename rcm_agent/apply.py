@@ -213,7 +213,7 @@ def _to_prove(
         or former[shim.handler].runtime != shim.runtime
         or former[shim.handler].binary != shim.binary
         or shim.handler not in loaded
-        or shim.runtime.runtime_path in moved
+        or shim.runtime.runtime_type in moved
     )
 
 

@@ -74,13 +74,12 @@ class Installed:
     def runtime(self) -> model.Runtime:
         """What containerd's configuration shall say.
 
-        The type is a path, too: containerd 1.6 does not look at `runtime_path` when it starts a
-        sandbox (seen on 1.6.20: "binary not installed").
+        A path as the type, and no `runtime_path` beside it: containerd 1.6 does not look at that
+        one when it starts a sandbox (seen on 1.6.20: "binary not installed").
         """
         return model.Runtime(
             handler=self.handler,
             runtime_type=settings.link(self.handler),
-            runtime_path=settings.link(self.handler),
             options=self.options,
         )
 

@@ -34,14 +34,12 @@ NOT_TRIED = "-"
 
 FIRST = model.Runtime(
     handler="rcm-spin",
-    runtime_type="io.containerd.spin.v2",
-    runtime_path="/opt/rcm/bin/containerd-shim-rcm-spin-v1",
+    runtime_type="/opt/rcm/bin/containerd-shim-rcm-spin-v1",
     options={"SystemdCgroup": True},
 )
 SECOND = model.Runtime(
     handler="rcm-wasmtime",
-    runtime_type="io.containerd.wasmtime.v1",
-    runtime_path="/opt/rcm/bin/containerd-shim-rcm-wasmtime-v1",
+    runtime_type="/opt/rcm/bin/containerd-shim-rcm-wasmtime-v1",
 )
 
 Healthy = collections.abc.Callable[[str, ports.Files, collections.abc.Collection[str]], str]

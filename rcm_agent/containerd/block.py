@@ -19,7 +19,7 @@ WHAT = "runtimes"
 
 def table(runtime: model.Runtime) -> toml.Table:
     """Return a runtime's table as containerd reads it."""
-    found = {"runtime_type": runtime.runtime_type, "runtime_path": runtime.runtime_path}
+    found: toml.Table = {"runtime_type": runtime.runtime_type}
     return {**found, "options": dict(runtime.options)} if runtime.options else found
 
 

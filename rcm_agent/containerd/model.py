@@ -23,9 +23,7 @@ class Runtime:
     handler: str
     """The key of its table, and what a RuntimeClass names."""
     runtime_type: str
-    """For example `io.containerd.wasmtime.v1`."""
-    runtime_path: str
-    """Absolute path of the shim; containerd takes it instead of searching its PATH."""
+    """Absolute path of the shim: every release takes one instead of a name that it looks up."""
     options: Mapping[str, Value] = field(default_factory=lambda: NO_OPTIONS)
     """Empty: no options table at all (an empty one breaks shims built on runwasi)."""
 

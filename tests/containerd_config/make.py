@@ -21,8 +21,7 @@ version = 2
 def runtime(handler: str = "spin", **options) -> model.Runtime:
     return model.Runtime(
         handler=handler,
-        runtime_type=f"io.containerd.{handler}.v1",
-        runtime_path=f"/opt/rcm/bin/containerd-shim-{handler}-v1",
+        runtime_type=f"/opt/rcm/bin/containerd-shim-{handler}-v1",
         options=options,
     )
 

@@ -50,7 +50,7 @@ def test_nothing_wanted_means_nothing_may_differ(before, after) -> None:
             lambda d: runtimes(d).pop("spin"), "spin does not take effect", id="ours is not there"
         ),
         pytest.param(
-            lambda d: runtimes(d)["spin"].update(runtime_path="/x"), "runtime_path", id="a path"
+            lambda d: runtimes(d)["spin"].update(runtime_type="/x"), "runtime_type", id="a path"
         ),
         pytest.param(
             lambda d: runtimes(d)["spin"].update(options={"SystemdCgroup": 1}),

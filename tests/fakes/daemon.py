@@ -8,8 +8,9 @@ answer `Pids` and leaves their processes behind. What was lost stays in `lost`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from tests.fakes import config, units
 from tests.fakes import disk as disks
@@ -171,5 +172,11 @@ class Daemon:
 def ours(loaded: config.Loaded) -> frozenset[str]:
     """Return the handlers whose binary is ours."""
     return frozenset(
-        name for name, t in loaded.runtimes.items() if str(t["runtime_path"]).startswith(OURS)
+        name for name, table in loaded.runtimes.items() if shim(table).startswith(OURS)
     )
+
+
+def shim(table: Mapping[str, Any]) -> str:
+    """Return the path of a runtime's shim; empty for one that is looked up by name."""
+    path = str(table["runtime_type"])
+    return path if path.startswith("/") else ""

@@ -179,7 +179,7 @@ class FakeContainerd:
         if loaded.sandbox_image not in self.daemon.images | self.daemon.pullable:
             raise _failed(f"failed to get sandbox image {loaded.sandbox_image!r}")
         self.daemon.images.add(loaded.sandbox_image)
-        path = str(loaded.runtimes[handler]["runtime_path"])
+        path = daemon.shim(loaded.runtimes[handler])
         shim = self._shim(path, loaded.runtimes[handler]["options"], timeout_s)
         self.clock.advance(SANDBOX_S)
         self.daemon.next_pid += 1

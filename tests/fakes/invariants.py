@@ -63,7 +63,7 @@ def ours(host: FakeHost, loaded: config.Loaded) -> dict[str, str]:
     """Return our handlers with the SHA-256 of what containerd would execute."""
     found = {}
     for handler in sorted(daemon.ours(loaded)):
-        data = host.disk.get(str(loaded.runtimes[handler]["runtime_path"]))
+        data = host.disk.get(daemon.shim(loaded.runtimes[handler]))
         found[handler] = "" if data is None else hashlib.sha256(data).hexdigest()
     return found
 

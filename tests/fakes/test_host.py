@@ -20,8 +20,7 @@ def ours(version: str, options: str = "") -> bytes:
     runc = f'[{table}.runc]\nruntime_type = "io.containerd.runc.v2"\n' if version < "2" else ""
     return f"""version = {2 if version < "2" else 3}
 {runc}[{table}.wasmtime]
-runtime_type = "io.containerd.wasmtime.v1"
-runtime_path = "{LINK}"
+runtime_type = "{LINK}"
 {options}
 """.encode()
 
