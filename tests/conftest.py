@@ -1,3 +1,3 @@
-"""Fixtures for all tests: the real nodes of the test bed."""
+"""Fixtures for all tests: the test bed's real nodes and control plane."""
 
-pytest_plugins = ["tests.testbed.fixtures"]
+pytest_plugins = ["tests.testbed.fixtures", "tests.testbed.controlplane_fixtures"]
