@@ -137,7 +137,7 @@ class List:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Named fields. A field that is null is absent, as the API server sees it."""
+    """Named fields."""
 
     description: str
     fields: Mapping[str, Kind]
@@ -231,6 +231,8 @@ def _flag(value: object, path: str) -> bool:
 
 
 def _whole(kind: Whole, value: object, path: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON knows one kind of number, and the API server takes 1.0 for 1
     if not _is_whole(value, kind.least):
         raise InvalidShim(
             path,
@@ -257,7 +259,7 @@ def _shown(value: object) -> str:
 
 
 def _map(kind: Map, value: object, path: str) -> dict[str, Any]:
-    found = mapping(value, path)
+    found = _given(value, path)
     _limit(len(found), kind.limit, path)
     for key in found:
         if kind.key.broken(key):
@@ -265,6 +267,11 @@ def _map(kind: Map, value: object, path: str) -> dict[str, Any]:
                 path, f"has the key {key[:64]!r}, which {kind.key.problem}", kind.key.advice
             )
     return {key: read(kind.value, found[key], f"{path}.{key}") for key in sorted(found)}
+
+
+def _given(value: object, path: str) -> dict[str, Any]:
+    """Leave out what is null, as the API server does."""
+    return {key: item for key, item in mapping(value, path).items() if item is not None}
 
 
 def _limit(count: int, limit: int, path: str) -> None:
@@ -291,7 +298,7 @@ def _refuse_repeated(kind: List, found: list[Any], path: str) -> None:
 
 
 def _record(kind: Record, value: object, path: str) -> dict[str, Any]:
-    given = {key: item for key, item in mapping(value, path).items() if item is not None}
+    given = _given(value, path)
     known(given, path, tuple(kind.fields))
     for key in kind.required:
         if key not in given:

@@ -16,6 +16,10 @@ MAX_LOCATION = 2048
 MAX_MEMBER = 255
 """NAME_MAX of Linux file systems."""
 
+MAX_WORD = 128
+"""Of what has a form of its own. Longer than any right one: the API server's words about a length
+have no advice in them, the rule's have."""
+
 ARCHITECTURES = {"amd64": "amd64", "x86_64": "amd64", "arm64": "arm64", "aarch64": "arm64"}
 """Accepted spellings and the one we use (GOARCH, as nodes report it)."""
 
@@ -103,7 +107,7 @@ _PLATFORM = Record(
         "sha256": Text(
             "SHA-256 of the file at location. Without it the first download is trusted, and all"
             " nodes must match that one.",
-            limit=64,
+            limit=MAX_WORD,
             rules=(
                 Rule(
                     names.SHA256, "is no SHA-256", "write the 64 hex digits that sha256sum prints"
@@ -144,7 +148,7 @@ _PLATFORM = Record(
 _FETCH = Record(
     "Where the shim comes from.",
     {
-        "type": Text("Deprecated and ignored.", limit=64, empty=True),
+        "type": Text("Deprecated and ignored.", limit=MAX_WORD, empty=True),
         "anonHttp": Record(
             "Deprecated: one location for every platform, used where platforms has no match.",
             {
@@ -275,7 +279,7 @@ _CLASS = Record(
                         "A quantity.",
                         least=0,
                         rule=Rule(_QUANTITY, "is no quantity", "write it like 250m or 64Mi"),
-                        limit=32,
+                        limit=MAX_WORD,
                     ),
                     limit=8,
                 )
@@ -305,7 +309,7 @@ _ROLLOUT = Record(
                     " percentage of the selected ones (rounded down, at least 1). Default 10%.",
                     least=1,
                     rule=_PERCENT,
-                    limit=4,
+                    limit=MAX_WORD,
                 ),
                 "canary": Record(
                     "The first wave.",
@@ -326,7 +330,7 @@ _ROLLOUT = Record(
                     " 1 among the canaries, then the larger of 2 and 2%.",
                     least=1,
                     rule=_PERCENT,
-                    limit=4,
+                    limit=MAX_WORD,
                 ),
             },
         ),
@@ -370,7 +374,7 @@ SPEC = Record(
         ),
         "rolloutStrategy": _ROLLOUT,
         "version": Text(
-            "Free text for people: shown in columns and metrics.", limit=128, empty=True
+            "Free text for people: shown in columns and metrics.", limit=MAX_WORD, empty=True
         ),
     },
     required=("fetchStrategy", "runtimeClass"),
