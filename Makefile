@@ -10,7 +10,7 @@ STAMP := .venv/.ready
 WORKERS ?= $(shell nproc)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test unit lint format matrix mutants bench proto pins down clean
+.PHONY: demo test unit lint format matrix mutants bench proto crd pins down clean
 
 demo: $(STAMP) testbed
 	@$(PYTHON) -m tests.demo
@@ -48,6 +48,7 @@ lint: $(STAMP)
 	.venv/bin/codespell
 	.venv/bin/shellcheck .ci/run
 	$(PYTHON) -m rcm_agent.host.proto.generate --check
+	$(PYTHON) -m rcm_api.crd --check
 
 format: $(STAMP)
 	.venv/bin/ruff format .
@@ -55,6 +56,9 @@ format: $(STAMP)
 
 proto: $(STAMP)
 	$(PYTHON) -m rcm_agent.host.proto.generate
+
+crd: $(STAMP)
+	$(PYTHON) -m rcm_api.crd
 
 # New pins from pyproject.toml; the files hold names, versions and hashes only.
 pins:
