@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rcm_agent import apply, errors, ports, remove, session, settings
+from rcm_agent import apply, errors, ports, remove, report, session, settings
 from rcm_agent.work import Work
 from rcm_api import shim as shims
 from tests.fakes import daemon, explore, invariants
@@ -52,21 +52,6 @@ version = 3
 }
 Act = Callable[[ports.Host], object]
 CHOSEN = settings.Settings(config="", unit="")
-
-
-class Silent:
-    """A reporter that tells nobody."""
-
-    @contextlib.contextmanager
-    def step(self, name: str, detail: str = "") -> Iterator[None]:
-        del name, detail
-        yield
-
-    def note(self, level: str, text: str, **facts: object) -> None:
-        pass
-
-    def bytes(self, done: int, total: int | None) -> None:
-        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +143,7 @@ def place(data: bytes) -> str:
 @contextlib.contextmanager
 def opened(host: ports.Host) -> Iterator[Work]:
     site = session.locate(host, CHOSEN)
-    with session.opened(host, site, chosen=CHOSEN, tell=Silent()) as work:
+    with session.opened(host, site, chosen=CHOSEN, tell=report.Silent()) as work:
         yield work
 
 
