@@ -7,7 +7,8 @@ on the simulated host that cuts the power.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 from rcm_agent import errors, ports
@@ -67,24 +68,16 @@ def replace(
         Conflict: the file holds neither `expected` nor `data`: somebody else changed it.
         HostError: the file system refused; the old content is still there.
     """
-    found = read(kernel, path)
-    if found == data:
+    if read(kernel, path) == data:
         return False
     target = kernel.realpath(path)
     before = kernel.lstat(target)
     temporary = target + TEMPORARY
-    try:
-        _remove_leftover(kernel, temporary)
+    with _to_be_renamed(kernel, temporary, verb="write", path=path):
         _write_new(kernel, temporary, data, like=before, mode=mode)
         _require(kernel, path, expected)
         kernel.rename(temporary, target)
         kernel.fsync_dir(str(PurePosixPath(target).parent))
-    except OSError as error:
-        _discard(kernel, temporary)
-        raise _failed("write", path, error) from error
-    except BaseException:  # Conflict, a read that failed, an interrupt
-        _discard(kernel, temporary)
-        raise
     return True
 
 
@@ -167,14 +160,10 @@ def swap_link(kernel: ports.Kernel, path: str, text: str) -> bool:
     if found is not None and kernel.readlink(path) == text:
         return False
     temporary = path + TEMPORARY
-    try:
-        _remove_leftover(kernel, temporary)
+    with _to_be_renamed(kernel, temporary, verb="link", path=path):
         kernel.symlink(text, temporary)
         kernel.rename(temporary, path)
         kernel.fsync_dir(str(PurePosixPath(path).parent))
-    except OSError as error:
-        _discard(kernel, temporary)
-        raise _failed("link", path, error) from error
     return True
 
 
@@ -201,6 +190,26 @@ def remove_temporary(kernel: ports.Kernel, path: str) -> None:
     """Remove what `replace` or `swap_link` of `path` left when it was killed."""
     remove(kernel, path + TEMPORARY)
     remove(kernel, kernel.realpath(path) + TEMPORARY)
+
+
+@contextmanager
+def _to_be_renamed(
+    kernel: ports.Kernel, temporary: str, *, verb: str, path: str
+) -> Generator[None]:
+    """Frame the making of `temporary` and its renaming to `path`: it is not there before and after.
+
+    Raises:
+        HostError: the file system refused, told with `verb` and `path`.
+    """
+    try:
+        _remove_leftover(kernel, temporary)
+        yield
+    except OSError as error:
+        _discard(kernel, temporary)
+        raise _failed(verb, path, error) from error
+    except BaseException:  # Conflict, a read that failed, an interrupt
+        _discard(kernel, temporary)
+        raise
 
 
 def _require(kernel: ports.Kernel, path: str, expected: bytes | None) -> None:

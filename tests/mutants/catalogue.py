@@ -247,8 +247,8 @@ MUTANTS = (
         "rcm_agent/host/files.py",
         "    except OSError as error:\n"
         "        _discard(kernel, temporary)\n"
-        '        raise _failed("write", path, error) from error\n',
-        "    except OSError:\n        _discard(kernel, temporary)\n        return False\n",
+        "        raise _failed(verb, path, error) from error\n",
+        "    except OSError:\n        _discard(kernel, temporary)\n",
         (FILES, FAULTS),
     ),
 )
