@@ -151,11 +151,28 @@ def _command(
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(run=run)
-    add = command.add_argument
+    _add_host(command)
+    _add_caution(command)
+    _add_downloads(command)
+    command.add_argument(
+        "--progress",
+        choices=("auto", "terminal", "json"),
+        default="auto",
+        help="how to tell what happens, on stderr (auto: terminal if it is one)",
+    )
+    return command
+
+
+def _add_host(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("where containerd is").add_argument
     add("--root", default=_default("ROOT", "/"), metavar="DIR", help="where the host is mounted")
     add("--config", default=_default("CONFIG"), metavar="FILE", help="containerd's configuration")
     add("--socket", default=_default("SOCKET"), metavar="FILE", help="containerd's socket")
     add("--unit", default=_default("UNIT"), help="systemd unit that runs containerd")
+
+
+def _add_caution(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("what may happen to it").add_argument
     add("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for a restart (30)")
     add("--no-prove", action="store_true", help="do not start a sandbox with the handler")
     add(
@@ -164,18 +181,16 @@ def _command(
         default="wait",
         help="allow: stop containers that a restart would end",
     )
+
+
+def _add_downloads(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument_group("downloads").add_argument
     add(
         "--trust-on-first-use",
         action="store_true",
         help="accept an artifact without sha256, and remember the digest found",
     )
     add("--allow-private", action="store_true", help="download from private addresses too")
-    add(
-        "--progress",
-        choices=("auto", "terminal", "json"),
-        default="auto",
-        help="how to tell what happens, on stderr (auto: terminal if it is one)",
-    )
     add("--ca-file", default=_default("CA_FILE"), metavar="FILE", help="certificate authorities")
     add(
         "--mirror",
@@ -185,7 +200,6 @@ def _command(
         metavar="PREFIX=REPLACEMENT",
         help="try URLs that begin with PREFIX elsewhere first; may be repeated",
     )
-    return command
 
 
 def _default(name: str, value: str = "") -> str:
