@@ -131,6 +131,11 @@ def wipe(node: NodeState, uid: str) -> NodeState:
     )
 
 
+def url(entry: Entry) -> str:
+    """Return where the wanted artifact is fetched from."""
+    return _wanted(entry).artifact.url
+
+
 def content(url: str) -> str:
     """Return the SHA-256 of what lies at a location."""
     return hashlib.sha256(url.encode()).hexdigest()

@@ -1,0 +1,209 @@
+"""One controller process: a lease, a cache that lags, and the planner between them.
+
+It looks, decides and writes as the runtime does, and is held up, killed, frozen and lied to on the
+way. `Faults` say how often; the judge is told of each write before anybody else acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rcm_controller import actions
+from rcm_controller.world import Policy, World
+from tests.simulation.cache import Cache
+from tests.simulation.cluster import KINDS, Change, Refused
+from tests.simulation.scheduler import Scheduler
+
+Decide = Callable[[World], Iterable[actions.Action]]
+
+LEASE_S, RENEW_S, RETRY_S = 15.0, 10.0, 2.0
+"""Duration, deadline and period of client-go's leader election."""
+FREEZE_S = 120.0
+"""faults.md R10: a frozen watch is found by then, and begun anew."""
+
+
+@dataclass(slots=True)
+class Faults:
+    """How often what goes wrong; all zero: a quiet day."""
+
+    write: float = 0.0
+    """Of a write: refused, failed, done without a reply, held up, or the process dies."""
+    lease: float = 0.0
+    lag_s: float = 0.3
+
+
+class Controller:
+    """A replica of the controller."""
+
+    def __init__(
+        self,
+        name: str,
+        scheduler: Scheduler,
+        *,
+        decide: Decide,
+        judge: Judge,
+        faults: Faults,
+        policy: Policy,
+    ) -> None:
+        self.name, self.scheduler, self.cluster = name, scheduler, scheduler.cluster
+        self.decide, self.judge, self.faults, self.policy = decide, judge, faults, policy
+        self.skew = 0.0
+        self.steps = 0
+        self.idle_looks = 0
+        """Looks in a row that asked for nothing."""
+        self.life = 0
+        self.start()
+
+    def start(self) -> None:
+        """Begin with empty hands."""
+        self.cache = Cache(self.cluster)
+        self.life += 1
+        self.renewed = float("-inf")
+        self.lease_seen = (self.cluster.lease.revision, self.cluster.now)
+        self.held_until = 0.0
+        self.pending: Sequence[actions.Action] = ()
+        self.next_look = 0.0
+        self._again(self.scheduler.random.uniform(0, 2), self._elect)
+        self._again(self.scheduler.random.uniform(0, 2), self._look)
+
+    def _again(self, seconds: float, call: Callable[[], None]) -> None:
+        life = self.life
+
+        def unless_dead() -> None:
+            if self.life != life:
+                return
+            if self.cluster.now < self.held_until:
+                self._again(self.held_until - self.cluster.now, call)
+            else:
+                call()
+
+        self.scheduler.after(seconds, unless_dead)
+
+    def kill(self) -> None:
+        """End the process without a word; another one takes its place."""
+        self.scheduler.tell(self.name, "killed")
+        self.life += 1
+        self.renewed = float("-inf")
+        self.scheduler.after(self.scheduler.random.uniform(0.5, 30), self.start)
+
+    def hold(self, seconds: float) -> None:
+        """Stop the process for a while, as SIGSTOP does."""
+        self.scheduler.tell(self.name, f"held {seconds:.1f} s")
+        self.held_until = self.cluster.now + seconds
+
+    def freeze(self, kind: str) -> None:
+        """Let a watch go silent until its deadline."""
+        self.scheduler.tell(self.name, f"frozen {kind}")
+        self.cache.lag[kind] = FREEZE_S
+        cache = self.cache
+
+        def thaw() -> None:
+            cache.lag[kind] = self.faults.lag_s
+
+        self.scheduler.after(self.scheduler.random.uniform(5, FREEZE_S), thaw)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process may write, as far as it knows."""
+        return self.cluster.now - self.renewed < RENEW_S
+
+    def _elect(self) -> None:
+        lease, now = self.cluster.lease, self.cluster.now
+        if self.lease_seen[0] != lease.revision:
+            self.lease_seen = (lease.revision, now)
+        mine = lease.holder == self.name
+        free = not lease.holder or now - self.lease_seen[1] > LEASE_S
+        if (mine or free) and not self.scheduler.chance(self.faults.lease):
+            self._take(fresh=not self.leads)
+        self._again(RETRY_S, self._elect)
+
+    def _take(self, *, fresh: bool) -> None:
+        lease = self.cluster.lease
+        lease.holder, lease.revision = self.name, lease.revision + 1
+        self.lease_seen = (lease.revision, self.cluster.now)
+        self.renewed = self.cluster.now
+        if fresh:
+            self.scheduler.tell(self.name, "leads")
+            self.cache.hurry()
+
+    def _look(self) -> None:
+        """Decide on what is known, and begin to do it."""
+        pause = self.scheduler.random.uniform(0.02, 1.0)
+        if not self.leads:
+            self.pending = ()
+        elif not self.pending:
+            self._set_lag()
+            if self.cache.catch_up() or self.cluster.now >= self.next_look:
+                self._plan()
+                self.next_look = self.cluster.now + min(60, 2 * 2 ** min(self.idle_looks, 5))
+        self._write()
+        self._again(pause, self._look)
+
+    def _set_lag(self) -> None:
+        for kind in KINDS:
+            if self.cache.lag[kind] < FREEZE_S:
+                self.cache.lag[kind] = self.scheduler.random.random() * self.faults.lag_s
+
+    def _plan(self) -> None:
+        self.steps += 1
+        known = self.cache.objects
+        world = World(
+            now=self.cluster.time(self.skew),
+            shims=known["shims"],
+            nodes=known["nodes"],
+            runtimes=known["runtimes"],
+            classes=known["classes"],
+            policy=self.policy,
+        )
+        self.pending = tuple(self.decide(world))
+        self.idle_looks = 0 if self.pending else self.idle_looks + 1
+
+    def _write(self) -> None:
+        """Do what was decided; whatever is left after a fault is decided anew."""
+        while self.pending and self.leads and self.cluster.now >= self.held_until:
+            action, self.pending = self.pending[0], self.pending[1:]
+            if self.scheduler.chance(self.faults.write):
+                self._badly(action)
+            else:
+                self._well(action)
+
+    def _well(self, action: actions.Action, *, reply: bool = True) -> None:
+        try:
+            written = self.judge.write(self, action)
+        except Refused as refusal:
+            self.scheduler.tell(self.name, ("refused", str(refusal), action))
+            return
+        if written is None:
+            return
+        self.cache.take(*written)
+        if not reply:
+            self.scheduler.tell(self.name, "lost the reply, and read the object again")
+
+    def _badly(self, action: actions.Action) -> None:
+        kind = self.scheduler.random.choice(("failed", "lost", "late", "held", "killed", "rest"))
+        self.scheduler.tell(self.name, (kind, action))
+        match kind:
+            case "failed":
+                return
+            case "rest":
+                self.pending = ()
+            case "lost":
+                self._well(action, reply=False)
+            case "late":
+                self.pending = (action, *self.pending)
+                self.hold(self.scheduler.random.uniform(0.1, 3))
+            case "held":
+                self.pending = (action, *self.pending)
+                self.hold(self.scheduler.random.uniform(5, 60))
+            case _:
+                self._well(action, reply=False)
+                self.kill()
+
+
+class Judge:
+    """Carries writes out, and breaks off when one of them breaks an invariant."""
+
+    def write(self, controller: Controller, action: actions.Action) -> tuple[str, Change] | None:
+        """Return the object after the write."""
+        raise NotImplementedError

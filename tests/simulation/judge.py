@@ -1,0 +1,90 @@
+"""The invariants (design §6, 6-10), looked at around every write of a controller.
+
+What a controller cannot know it is not blamed for: nodes that died a moment ago count from when
+its cache says so. What it wrote itself, and what machines do because of it, counts as it is.
+`labels`, `spending` and `objects` hold the rules, `end` those of the end.
+"""
+
+from __future__ import annotations
+
+from rcm_controller import actions
+from tests.fakes import standin
+from tests.simulation import controller as controllers
+from tests.simulation import labels, objects, oracle
+from tests.simulation.cluster import Change, Cluster
+from tests.simulation.fleet import Fleet
+from tests.simulation.scene import Broken, Scene
+from tests.simulation.scheduler import Scheduler
+
+
+class Judge(controllers.Judge):
+    """Carries out writes and looks at what they do."""
+
+    def __init__(self, cluster: Cluster, scheduler: Scheduler, fleet: Fleet) -> None:
+        self.cluster, self.scheduler, self.fleet = cluster, scheduler, fleet
+        self.writes = 0
+        self.trials = 0
+        self.quiet = False
+        """From now on every write is one too many."""
+        fleet.tried = self.tried
+
+    def write(
+        self, controller: controllers.Controller, action: actions.Action
+    ) -> tuple[str, Change] | None:
+        """Do it unless a precondition forbids it, and see what that means."""
+        node = getattr(action, "node", "")
+        cache, before = controller.cache.objects, self.cluster.runtimes.get(node)
+        written = self.cluster.carry_out(action)
+        self.scheduler.tell(controller.name, action)
+        self.writes += 1
+        if self.quiet:
+            raise Broken(f"a write though nothing is to be done: {action}")
+        _apply_rules(Scene(self.cluster, self.fleet, cache, before), action)
+        if isinstance(action, actions.CreateNodeRuntime | actions.UpdateNodeRuntime):
+            self.fleet.look(node, self.scheduler.random.uniform(0.01, 1.5))
+        return written
+
+    def tried(self, state: standin.NodeState, entry: standin.Entry) -> None:
+        """Judge a trial that begins: of a release that always fails, only canaries may try it."""
+        self.trials += 1
+        view, url = self.cluster.shims.get(entry.name), standin.url(entry)
+        if view is None or view.wanted is None or view.wanted.rollout.type == "recreate":
+            return
+        if self.fleet.behaviours.get(standin.content(url), standin.GOOD).fails < 1:
+            return
+        rollout, canaries = view.wanted.rollout, self._triers(entry.name, url, state)
+        limit = rollout.canary_nodes
+        if rollout.max_failures is not None:
+            limit += oracle.failures(rollout, len(self.cluster.nodes)) - 1
+        if len(canaries) > limit:
+            raise Broken(f"{view.name}: {sorted(canaries)} try a release that always fails")
+
+    def _triers(self, shim: str, url: str, state: standin.NodeState) -> set[str]:
+        """Return the selected nodes of the same class that try a release or have failed with it."""
+        view, mine = self.cluster.shims[shim], oracle.node_class(state.facts)
+        found = {state.name}
+        for node in oracle.selected(view, self.cluster.nodes):
+            machine = self.fleet.machines[node.name].state
+            entry = machine.entries.get(shim)
+            if entry is None or entry.wanted is None or standin.url(entry) != url:
+                continue
+            tries = entry.work == "apply" or entry.phase in oracle.DEAD
+            if tries and oracle.node_class(machine.facts) == mine:
+                found.add(node.name)
+        return found
+
+
+def _apply_rules(scene: Scene, action: actions.Action) -> None:
+    match action:
+        case actions.LabelNode():
+            labels.only_where_proven(scene, action)
+        case actions.CreateNodeRuntime():
+            objects.created(scene, action)
+        case actions.UpdateNodeRuntime():
+            objects.updated(scene, action)
+        case actions.CreateRuntimeClass():
+            labels.class_selects_the_label(scene, action)
+        case actions.SetFinalizer():
+            objects.held_until_clean(scene, action)
+        case _:
+            pass

@@ -1,0 +1,100 @@
+"""Rules about how many nodes may change at a time (design §6, 6; faults.md R6-R8).
+
+Looked at when a write makes one more machine change. What the controller asked for itself counts
+as it is in truth: a machine that goes on although its object says hold by now is still changing.
+That nodes are NotReady or have failed counts from when the writer could know it.
+"""
+
+from __future__ import annotations
+
+from rcm_api.noderuntime import ShimWanted, Wanted
+from rcm_controller import views
+from tests.simulation import oracle
+from tests.simulation.scene import Broken, Scene
+
+
+def one_more(scene: Scene, node: str, entry: ShimWanted) -> None:
+    """Judge a new entry of a NodeRuntime."""
+    if not _begins(scene, node, entry.name):
+        return
+    if entry.phase is Wanted.ACTIVE:
+        _control_planes_one_by_one(scene, node)
+    view = scene.known_shims.get(entry.name)
+    if view is None or view.wanted is None or view.wanted.rollout.type == "recreate":
+        return
+    _within_budget(scene, view, node=node, entry=entry)
+    if entry.phase is Wanted.ACTIVE:
+        _not_stopped(scene, view, node)
+
+
+def _begins(scene: Scene, node: str, name: str) -> bool:
+    machine = scene.fleet.machines.get(node)
+    if machine is None or not scene.is_ours(node):
+        return False
+    after = oracle.changing(scene.cluster.runtimes[node], machine.state, name)
+    return after and not oracle.changing(scene.before, machine.state, name)
+
+
+def _within_budget(scene: Scene, view: views.ShimView, *, node: str, entry: ShimWanted) -> None:
+    assert view.wanted is not None
+    known = scene.known_nodes.get(node)
+    if entry.phase is Wanted.ABSENT and (known is None or not known.ready):
+        return  # a dead node is told at once: it disturbs nobody, and cleans itself when it is back
+    chosen = oracle.selected(view, scene.known_nodes)
+    count = len(scene.known_nodes) if view.deleting is not None else len(chosen)
+    allowed = oracle.budget(view.wanted.rollout, count)
+    spent = _spent(scene, view)
+    if len(spent) > allowed:
+        raise Broken(f"{view.name}: {sorted(spent)} change or are broken, allowed {allowed}")
+
+
+def _spent(scene: Scene, view: views.ShimView) -> set[str]:
+    chosen = {node.name for node in oracle.selected(view, scene.known_nodes)}
+    return {name for name in scene.fleet.machines if _spends(scene, view, name, name in chosen)}
+
+
+def _spends(scene: Scene, view: views.ShimView, name: str, chosen: bool) -> bool:  # noqa: FBT001
+    known, runtime = scene.known_nodes.get(name), scene.cluster.runtimes.get(name)
+    down = known is not None and not known.ready
+    if chosen and (down or _has_failed(scene, view, name)):
+        return True
+    state = scene.fleet.machines[name].state
+    return not down and scene.is_ours(name) and oracle.changing(runtime, state, view.name)
+
+
+def _has_failed(scene: Scene, view: views.ShimView, node: str) -> bool:
+    digest = oracle.failed(scene.known_runtimes.get(node), view.name)
+    found = scene.known_nodes[node]
+    return bool(digest) and digest == oracle.wanted_digest(view, found.os, found.arch)
+
+
+def _not_stopped(scene: Scene, view: views.ShimView, node: str) -> None:
+    assert view.wanted is not None
+    rollout, chosen = view.wanted.rollout, oracle.selected(view, scene.known_nodes)
+    again = _has_failed(scene, view, node) if node in scene.known_nodes else False
+    if again:
+        return  # what has failed is cleaned up or tried again, also when everything else stands
+    if rollout.paused:
+        raise Broken(f"{view.name} is paused and {node} begins")
+    broken = [n.name for n in chosen if _has_failed(scene, view, n.name)]
+    if len(broken) >= oracle.failures(rollout, len(chosen)):
+        raise Broken(f"{view.name}: {node} begins though {broken} have failed")
+
+
+def _control_planes_one_by_one(scene: Scene, node: str) -> None:
+    found = scene.cluster.nodes.get(node)
+    if found is None or not found.control_plane:
+        return
+    others = (name for name in scene.fleet.machines if name != node)
+    busy = [name for name in others if _master_changes(scene, name)]
+    if busy:
+        raise Broken(f"control plane {node} begins while {busy} change")
+
+
+def _master_changes(scene: Scene, name: str) -> bool:
+    found, runtime = scene.cluster.nodes[name], scene.cluster.runtimes.get(name)
+    if not found.control_plane or runtime is None or not scene.is_ours(name):
+        return False
+    asked = [e.name for e in runtime.spec.shims if e.phase is Wanted.ACTIVE]
+    state = scene.fleet.machines[name].state
+    return any(oracle.changing(runtime, state, shim) for shim in asked)
