@@ -63,22 +63,21 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _shims() -> Schema:
-    name = shim_fields.NAME
+    limit = shim_fields.NAME.limit
     return _crd(
         kind="Shim",
         plural="shims",
         short="shim",
         description="A containerd shim that selected nodes shall have, proven and in steps.",
-        spec={**schema.of_kind(shim_fields.SPEC)},
+        spec=schema.of_kind(shim_fields.SPEC),
         status=schema.of_record(shim_status.ShimStatus),
         columns=_SHIM_COLUMNS,
         extra={
             "required": ["spec"],
             "x-kubernetes-validations": [
                 {
-                    "rule": f"self.metadata.name.size() <= {name.limit}",
-                    "message": f"the name has more than {name.limit} characters;"
-                    f" {name.rules[0].advice}",
+                    "rule": f"self.metadata.name.size() <= {limit}",
+                    "message": f"the name has more than {limit} characters; write at most {limit}",
                 }
             ],
         },

@@ -73,8 +73,6 @@ class Text:
     limit: int
     """Most characters."""
     rules: tuple[Rule, ...] = (ONE_LINE,)
-    empty: bool = False
-    """May be the empty string."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +202,6 @@ def _wrong_type(value: object, path: str, wanted: str, advice: str) -> InvalidSh
 def _text(kind: Text, value: object, path: str) -> str:
     if not isinstance(value, str):
         raise _wrong_type(value, path, "a string", "write a string, in quotes if in doubt")
-    if not value and not kind.empty:
-        raise InvalidShim(path, "is empty", "write a value, or leave the field out")
     if len(value) > kind.limit:
         raise InvalidShim(path, f"has {len(value)} characters", f"write at most {kind.limit}")
     _keep(kind.rules, value, path)

@@ -43,10 +43,8 @@ def of_record(record: type[msgspec.Struct]) -> Schema:
 def _of_kind(kind: Kind) -> Schema:
     match kind:
         case Text():
-            least = {} if kind.empty else {"minLength": 1}
             return {
                 "type": "string",
-                **least,
                 "maxLength": kind.limit,
                 "x-kubernetes-validations": [_rule(rule) for rule in kind.rules],
             }

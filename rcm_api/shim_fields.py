@@ -148,7 +148,7 @@ _PLATFORM = Record(
 _FETCH = Record(
     "Where the shim comes from.",
     {
-        "type": Text("Deprecated and ignored.", limit=MAX_WORD, empty=True),
+        "type": Text("Deprecated and ignored.", limit=MAX_WORD),
         "anonHttp": Record(
             "Deprecated: one location for every platform, used where platforms has no match.",
             {
@@ -204,7 +204,6 @@ _TOLERATION = Record(
             "Value of the taint.",
             limit=names.MAX_LABEL,
             rules=(Rule(names.LABEL_VALUE, "is no value of a taint", "write it like wasm"),),
-            empty=True,
         ),
         "effect": Choice("Absent: every effect.", ("NoSchedule", "PreferNoSchedule", "NoExecute")),
         "tolerationSeconds": Whole("How long NoExecute is tolerated.", least=0),
@@ -355,7 +354,6 @@ SPEC = Record(
                 rules=(
                     Rule(names.LABEL_VALUE, "is no label value", "write it like true, in quotes"),
                 ),
-                empty=True,
             ),
             limit=32,
         ),
@@ -369,13 +367,11 @@ SPEC = Record(
                 "is no option of containerd",
                 "option keys look like SystemdCgroup",
             ),
-            value=Text("The value, in quotes.", limit=1024, empty=True),
+            value=Text("The value, in quotes.", limit=1024),
             limit=32,
         ),
         "rolloutStrategy": _ROLLOUT,
-        "version": Text(
-            "Free text for people: shown in columns and metrics.", limit=MAX_WORD, empty=True
-        ),
+        "version": Text("Free text for people: shown in columns and metrics.", limit=MAX_WORD),
     },
     required=("fetchStrategy", "runtimeClass"),
 )
