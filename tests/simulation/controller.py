@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from rcm_controller import actions
+from rcm_controller import actions, pending
 from rcm_controller.world import Policy, World
 from tests.simulation.cache import Cache
 from tests.simulation.cluster import KINDS, Change, Refused
@@ -63,6 +63,7 @@ class Controller:
         self.lease_seen = (self.cluster.lease.revision, self.cluster.now)
         self.held_until = 0.0
         self.pending: Sequence[actions.Action] = ()
+        self.shims_seen: dict[str, object] = {}
         self.next_look = 0.0
         self._again(self.scheduler.random.uniform(0, 2), self._elect)
         self._again(self.scheduler.random.uniform(0, 2), self._look)
@@ -156,8 +157,16 @@ class Controller:
             classes=known["classes"],
             policy=self.policy,
         )
-        self.pending = tuple(self.decide(world))
+        self.pending = self._first_of_each(self.decide(world))
         self.idle_looks = 0 if self.pending else self.idle_looks + 1
+
+    def _first_of_each(self, decided: Iterable[actions.Action]) -> Sequence[actions.Action]:
+        """Of several writes of one object the first one counts, as in `pending`."""
+        found: dict[object, actions.Action] = {}
+        for action in decided:
+            found.setdefault(pending.key(action), action)
+        self.shims_seen = dict(self.cache.objects["shims"])
+        return tuple(found.values())
 
     def _write(self) -> None:
         """Do what was decided; whatever is left after a fault is decided anew."""
@@ -170,6 +179,7 @@ class Controller:
 
     def _well(self, action: actions.Action, *, reply: bool = True) -> None:
         try:
+            self._refuse_old_view(action)
             written = self.judge.write(self, action)
         except Refused as refusal:
             self.scheduler.tell(self.name, ("refused", str(refusal), action))
@@ -179,6 +189,13 @@ class Controller:
         self.cache.take(*written)
         if not reply:
             self.scheduler.tell(self.name, "lost the reply, and read the object again")
+
+    def _refuse_old_view(self, action: actions.Action) -> None:
+        """A Shim is written with the resource version that was looked at, as `apply` does."""
+        if isinstance(action, actions.SetFinalizer | actions.WriteShimStatus):
+            name = action.shim
+            if self.shims_seen.get(name) is not self.cluster.shims.get(name):
+                raise Refused("the Shim has been changed meanwhile")
 
     def _badly(self, action: actions.Action) -> None:
         kind = self.scheduler.random.choice(("failed", "lost", "late", "held", "killed", "rest"))
