@@ -6,7 +6,19 @@ what is there, not at what should have happened.
 
 from __future__ import annotations
 
-from rcm_agent import check, errors, look, plan, proof, records, restart, settings, switch
+from rcm_agent import (
+    check,
+    errors,
+    gate,
+    look,
+    plan,
+    ports,
+    proof,
+    records,
+    restart,
+    settings,
+    switch,
+)
 from rcm_agent.containerd import propose
 from rcm_agent.distro import site
 from rcm_agent.host import files
@@ -163,17 +175,39 @@ def _containerd(work: Work, operation: records.Operation) -> None:
 
 
 def _leftovers(work: Work, operation: records.Operation) -> None:
-    """End what the failed binaries left running, then drop them."""
+    """End what the failed binaries left running, then drop them.
+
+    Not where somebody's pod came up on one that was swapped in for a moment: it lives on, since
+    its process keeps the inode and its bundle names the stable path.
+    """
     before = frozenset(s.artifact for s in work.current.shims)
     for shim in operation.after.shims:
-        if shim.artifact not in before:
-            end_processes(work, shim.path)
+        if shim.artifact in before:
+            continue
+        left = _processes(work, shim.path)
+        if left and not (shim.handler in work.current.handlers and _known(work, left)):
+            _end(work, left)
     work.keep_artifacts(before)
 
 
-def end_processes(work: Work, path: str) -> None:
-    """End every process that runs the binary at `path`."""
-    for process in work.host.machine.processes():
-        if process.exe.removesuffix(" (deleted)") == path:
-            work.tell.note("warning", f"ended process {process.pid} of {path}")
-            work.host.machine.kill(process.pid)
+def _processes(work: Work, path: str) -> tuple[ports.Process, ...]:
+    """Return every process that runs the binary at `path`."""
+    found = work.host.machine.processes()
+    return tuple(p for p in found if p.exe.removesuffix(" (deleted)") == path)
+
+
+def _known(work: Work, processes: tuple[ports.Process, ...]) -> bool:
+    """Tell whether one of these is the shim or the process of a container that containerd runs.
+
+    Then none is ended: a container's further processes cannot be told from what is left over.
+    """
+    running = work.host.containerd.containers(timeout_s=gate.ASK_TIMEOUT_S)
+    pids = {c.pid for c in running}
+    names = {c.id for c in running}
+    return any(p.pid in pids or not names.isdisjoint(p.argv) for p in processes)
+
+
+def _end(work: Work, processes: tuple[ports.Process, ...]) -> None:
+    for process in processes:
+        work.tell.note("warning", f"ended process {process.pid} of {process.exe}")
+        work.host.machine.kill(process.pid)

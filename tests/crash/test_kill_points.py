@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rcm_agent import settings
 from tests.crash import scenes
-from tests.fakes import invariants
+from tests.fakes import daemon, invariants
+from tests.fakes.faults import Fault, Kill, Killed
 
 pytestmark = pytest.mark.timeout(120)
 everywhere = pytest.mark.parametrize("scene", scenes.SCENES, indirect=True)
@@ -71,6 +73,29 @@ def test_after_a_kill_anywhere_the_same_command_reaches_its_goal(scene, points):
         found += [f"{point.label}: {text}" for text in wrong]
 
     assert found == []
+
+
+@pytest.mark.parametrize("version", scenes.CONFIGS)
+def test_a_pod_that_came_up_on_an_unproven_version_lives_on(version):
+    """The switch takes the link back, a later agent the store entry; the pod is somebody's."""
+    host = scenes.installed(version).fork()
+    host.faults = [Fault(Kill(), on="containerd.run_sandbox")]
+    with pytest.raises(Killed):
+        scenes.install(scenes.GOOD_2)(host.ports)
+    host.kill()
+    host.faults = []
+    link = settings.link(scenes.HANDLER)
+    new = host.disk.realpath(link)
+    pod = daemon.Task("pod", name="default/wasm/new", sandbox="pod", shim=link, exe=new)
+    host.daemon.add(pod)
+    host.pass_time(LONG_S)
+    scenes.recover(host.ports)
+
+    assert host.timers.fired
+    assert host.disk.realpath(link) != new
+    assert "pod" in host.daemon.tasks
+    assert host.daemon.lost == []
+    assert scenes.get(scenes.upgrade, version).broken(host) == []
 
 
 @everywhere
