@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rcm_agent import records, settings, switch
+from rcm_agent import proof, records, settings, switch
 from rcm_agent.records import Step
 from tests.agent import make
 from tests.fakes.host import CONFIG, UNIT, FakeHost
@@ -29,6 +29,12 @@ def test_an_upgrade_swaps_its_link_back_and_restarts_nothing():
     operation = make.operation(before=(OLD,), after=(NEW,), files=(TRIAL, ON_DISK))
 
     assert commands(operation, steps=UPGRADE) == SWAP_BACK
+
+
+def test_a_proof_that_uses_up_its_deadlines_ends_before_the_switch_fires():
+    longest_s = proof.IMAGE_TIMEOUT_S + settings.Settings().prove_timeout_s + proof.REMOVE_TIMEOUT_S
+
+    assert longest_s < settings.SWITCH_DELAY_S
 
 
 def test_a_first_install_takes_the_trial_away_and_leaves_the_new_link():
