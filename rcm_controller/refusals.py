@@ -1,0 +1,95 @@
+"""What the API server will not take from us, and the condition that says so on the Shim.
+
+`apply` notes refusals (RBAC, admission, schema) by object and forgets them when a write succeeds;
+`loop` marks the statuses it writes. A refused status cannot tell of itself: the log does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+import msgspec
+
+from rcm_api import conditions, shim_status
+from rcm_controller import actions
+from rcm_controller.pending import Key, key
+
+REASON = "WriteRefused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One object that we may not write."""
+
+    shims: frozenset[str]
+    """Whom it concerns."""
+    message: str
+
+
+class Refusals:
+    """Those of now."""
+
+    def __init__(self) -> None:
+        """Know of none."""
+        self._found: dict[Key, Refusal] = {}
+
+    def note(self, action: actions.Action, message: str) -> None:
+        """Keep what the server said."""
+        self._found[key(action)] = Refusal(frozenset(_shims(action)), message)
+
+    def forget(self, where: Key) -> None:
+        """An object was written after all."""
+        if where in self._found:
+            del self._found[where]
+
+    def keep(self, due: frozenset[Key]) -> None:
+        """Forget what nobody wants to write any more."""
+        self._found = {where: found for where, found in self._found.items() if where in due}
+
+    def by_shim(self) -> Mapping[str, tuple[str, ...]]:
+        """Return what was said, by Shim, in a fixed order."""
+        found: dict[str, tuple[str, ...]] = {}
+        for where in sorted(self._found):
+            for shim in self._found[where].shims:
+                found[shim] = (*found.get(shim, ()), self._found[where].message)
+        return found
+
+
+def marked(
+    status: shim_status.ShimStatus, messages: Sequence[str], *, now: datetime
+) -> shim_status.ShimStatus:
+    """Return a status that is Degraded because of what the server refuses, if anything."""
+    if not messages:
+        return status
+    more = f" ({len(messages) - 1} more)" if len(messages) > 1 else ""
+    degraded = conditions.Condition(
+        type="Degraded",
+        status=conditions.TRUE,
+        reason=REASON,
+        message=f"The API server refuses a write of the controller: {messages[0]}{more}. "
+        "Compare the controller's ClusterRole and admission policies with its release.",
+        observed_generation=status.observed_generation,
+    )
+    found = (c for c in status.conditions if c.type != "Degraded")
+    former = [c for c in status.conditions if c.type == "Degraded"]
+    dated = conditions.merge(former, (degraded,), now=now)
+    return msgspec.structs.replace(status, conditions=(*found, *dated))
+
+
+def _shims(action: actions.Action) -> tuple[str, ...]:
+    match action:
+        case actions.LabelNode():
+            return tuple(action.shims)
+        case actions.CreateNodeRuntime() | actions.UpdateNodeRuntime():
+            return tuple(entry.name for entry in action.spec.shims)
+        case actions.CreateRuntimeClass() | actions.UpdateRuntimeClass():
+            return (action.wanted.shim,)
+        case actions.SetFinalizer() | actions.WriteShimStatus():
+            return (action.shim,)
+        case actions.DeleteNodeRuntime() | actions.DeleteRuntimeClass() | actions.EmitEvent():
+            return ()
+        case _:
+            assert_never(action)
