@@ -14,15 +14,32 @@ FALSE: Literal["False"] = "False"
 UNKNOWN: Literal["Unknown"] = "Unknown"
 
 
+Time = Annotated[datetime, Meta(tz=True)]
+"""A moment, with its zone."""
+
+
 class Condition(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """As `metav1.Condition`."""
 
-    type: Annotated[str, Meta(max_length=316)]
-    status: Literal["True", "False", "Unknown"]
+    type: Annotated[str, Meta(description="CamelCase word.", max_length=316)]
+    status: Annotated[
+        Literal["True", "False", "Unknown"], Meta(description="Whether it holds now.")
+    ]
     reason: Annotated[str, Meta(description="CamelCase constant.", max_length=1024)] = ""
     message: Annotated[str, Meta(description="What to do next.", max_length=32768)] = ""
-    last_transition_time: datetime | None = None
-    observed_generation: Annotated[int, Meta(ge=0)] = 0
+    last_transition_time: Annotated[Time | None, Meta(description="When status last changed.")] = (
+        None
+    )
+    observed_generation: Annotated[
+        int, Meta(description="metadata.generation that it speaks of.", ge=0)
+    ] = 0
+
+
+_ONE_OF_A_TYPE: dict[str, object] = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["type"],
+}
+Conditions = Annotated[tuple[Condition, ...], Meta(extra_json_schema=_ONE_OF_A_TYPE)]
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:

@@ -91,10 +91,15 @@ def _noderuntimes() -> Schema:
         short="nr",
         description="What one node shall have, from the controller, and what it has, from its"
         " agent. Named after the Node.",
-        spec=schema.of_record(noderuntime.Spec),
-        status=schema.of_record(noderuntime.Status),
+        spec={**schema.of_record(noderuntime.Spec), **_ONE_VALUE},
+        status={**schema.of_record(noderuntime.Status), **_ONE_VALUE},
         columns=_NODE_COLUMNS,
     )
+
+
+_ONE_VALUE = {"x-kubernetes-map-type": "atomic"}
+"""Each has one writer. The API server need not remember the owner of every field below, which
+took 1.7 of the object's 4.1 KB (measured with one Shim; 0.5 KB so)."""
 
 
 def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> Schema:

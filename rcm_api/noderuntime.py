@@ -14,9 +14,23 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from rcm_api import conditions
+from rcm_api import conditions, names
+from rcm_api.conditions import Time
 
 OptionValue = bool | int | str
+Digest = Annotated[str, Meta(max_length=64)]
+Handler = Annotated[str, Meta(max_length=names.MAX_LABEL)]
+Name = Annotated[str, Meta(description="Name of the Shim.", max_length=names.MAX_LABEL)]
+Word = Annotated[str, Meta(max_length=128)]
+"""Limits keep the object small; an agent cuts what it reports."""
+
+MAX_SUMMARY = 256
+"""A column of `kubectl get nr`; a guess."""
+
+_BY_NAME: dict[str, object] = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["name"],
+}
 
 
 class Wanted(enum.StrEnum):
@@ -59,7 +73,7 @@ class Artifact(Wire, frozen=True):
 
     url: Annotated[str, Meta(description="Where the artifact is fetched from.", max_length=2048)]
     sha256: Annotated[
-        str,
+        Digest,
         Meta(description="SHA-256 of the file at url; empty only on the node that pins it."),
     ] = ""
     binary: Annotated[
@@ -70,22 +84,23 @@ class Artifact(Wire, frozen=True):
 class ShimWanted(Wire, frozen=True):
     """What the node shall do about one Shim. An entry that is gone wants nothing any more."""
 
-    name: Annotated[str, Meta(description="Name of the Shim.", max_length=63)]
-    handler: Annotated[str, Meta(description="The key in containerd's configuration.")]
+    name: Name
+    handler: Annotated[Handler, Meta(description="The key in containerd's configuration.")]
     artifact: Artifact
     digest: Annotated[
-        str, Meta(description="Changes exactly when artifact, handler or options change.")
+        Digest, Meta(description="Changes exactly when artifact, handler or options change.")
     ]
     phase: Annotated[Wanted, Meta(description="What to do about it.")]
     options: Annotated[
-        dict[str, OptionValue], Meta(description="containerd's options table of the runtime.")
+        dict[str, OptionValue],
+        Meta(description="containerd's options table of the runtime.", max_length=32),
     ] = {}
     disruption: Annotated[
-        str, Meta(description="WaitForIdle, or Allow: running containers may be stopped.")
+        Word, Meta(description="WaitForIdle, or Allow: running containers may be stopped.")
     ] = "WaitForIdle"
     attempt: Annotated[int, Meta(description="Raised to try a failed digest once more.", ge=0)] = 0
     asked_at: Annotated[
-        datetime | None, Meta(description="When phase, digest or attempt was last changed.")
+        Time | None, Meta(description="When phase, digest or attempt was last changed.")
     ] = None
 
 
@@ -93,65 +108,79 @@ class Spec(Wire, frozen=True):
     """Written by the controller only."""
 
     node_uid: Annotated[
-        str, Meta(description="UID of the Node; an agent on another node ignores the object.")
+        Word, Meta(description="UID of the Node; an agent on another node ignores the object.")
     ] = ""
-    shims: Annotated[tuple[ShimWanted, ...], Meta(description="Sorted by name.")] = ()
+    shims: Annotated[
+        tuple[ShimWanted, ...], Meta(description="Sorted by name.", extra_json_schema=_BY_NAME)
+    ] = ()
 
 
 class Facts(Wire, frozen=True):
     """What the node is."""
 
-    os: str = ""
-    arch: Annotated[str, Meta(description="amd64 or arm64.")] = ""
-    distribution: Annotated[str, Meta(description="ID of os-release, or k3s, rke2, k0s, …")] = ""
-    containerd: Annotated[str, Meta(description="Version of containerd.")] = ""
+    os: Annotated[Word, Meta(description="linux.")] = ""
+    arch: Annotated[Word, Meta(description="amd64 or arm64.")] = ""
+    distribution: Annotated[Word, Meta(description="ID of os-release, or k3s, rke2, k0s, …")] = ""
+    containerd: Annotated[Word, Meta(description="Version of containerd.")] = ""
     schema: Annotated[int, Meta(description="Version of containerd's configuration file.")] = 0
-    strategy: Annotated[str, Meta(description="How the agent edits that file.")] = ""
-    machine_id: str = ""
-    boot_id: str = ""
-    agent: Annotated[str, Meta(description="Version of the agent.")] = ""
+    strategy: Annotated[Word, Meta(description="How the agent edits that file.")] = ""
+    machine_id: Annotated[Word, Meta(description="/etc/machine-id.")] = ""
+    boot_id: Annotated[Word, Meta(description="Another one after every boot.")] = ""
+    agent: Annotated[Word, Meta(description="Version of the agent.")] = ""
 
 
 class ShimObserved(Wire, frozen=True):
     """Where the node is with one Shim."""
 
-    name: Annotated[str, Meta(description="Name of the Shim.", max_length=63)]
+    name: Name
     phase: Phase
-    handler: Annotated[str, Meta(description="The handler that `digest` was proven with.")] = ""
-    digest: Annotated[str, Meta(description="What is installed and proven; empty: nothing is.")] = (
-        ""
-    )
+    handler: Annotated[Handler, Meta(description="The handler that `digest` was proven with.")] = ""
+    digest: Annotated[
+        Digest, Meta(description="What is installed and proven; empty: nothing is.")
+    ] = ""
     observed_digest: Annotated[
-        str, Meta(description="The digest of the spec that this entry answers.")
+        Digest, Meta(description="The digest of the spec that this entry answers.")
     ] = ""
     observed_attempt: Annotated[
         int, Meta(description="The attempt of the spec that this entry answers.", ge=0)
     ] = 0
-    sha256: Annotated[str, Meta(description="Of the artifact that was fetched.")] = ""
+    sha256: Annotated[Digest, Meta(description="Of the artifact that was fetched.")] = ""
     size: Annotated[int, Meta(description="Of the artifact, in bytes.", ge=0)] = 0
-    version: Annotated[str, Meta(description="What the shim says of itself.", max_length=128)] = ""
+    version: Annotated[Word, Meta(description="What the shim says of itself.")] = ""
     in_use: Annotated[int, Meta(description="Sandboxes that use the handler.", ge=0)] = 0
     reason: Annotated[str, Meta(description="CamelCase word for the phase.", max_length=64)] = ""
     message: Annotated[
         str, Meta(description="What failed, in the node's own words.", max_length=256)
     ] = ""
     time: Annotated[
-        datetime | None, Meta(description="When the phase changed, by the node's clock.")
+        Time | None, Meta(description="When the phase changed, by the node's clock.")
     ] = None
 
 
 class Status(Wire, frozen=True):
     """Written by the agent of the node only."""
 
-    observed_generation: Annotated[int, Meta(ge=0)] = 0
+    observed_generation: Annotated[
+        int, Meta(description="metadata.generation that this status answers.", ge=0)
+    ] = 0
+    state: Annotated[
+        Word, Meta(description="The phase to look at first; Unsupported, Conflict, or Idle.")
+    ] = ""
+    reason: Annotated[Word, Meta(description="CamelCase word for the state.")] = ""
+    summary: Annotated[
+        str, Meta(description="Every Shim with its phase: spin-v2=Ready.", max_length=MAX_SUMMARY)
+    ] = ""
     facts: Facts = Facts()
-    shims: Annotated[tuple[ShimObserved, ...], Meta(description="Sorted by name.")] = ()
+    shims: Annotated[
+        tuple[ShimObserved, ...], Meta(description="Sorted by name.", extra_json_schema=_BY_NAME)
+    ] = ()
     restarts: Annotated[int, Meta(description="Restarts of containerd by the agent.", ge=0)] = 0
-    rollbacks: Annotated[int, Meta(ge=0)] = 0
-    drift_repairs: Annotated[int, Meta(ge=0)] = 0
+    rollbacks: Annotated[int, Meta(description="Edits of containerd's taken back.", ge=0)] = 0
+    drift_repairs: Annotated[
+        int, Meta(description="Times that somebody else's change was mended.", ge=0)
+    ] = 0
     conditions: Annotated[
-        tuple[conditions.Condition, ...],
-        Meta(description="Healthy, Supported, Conflict."),
+        conditions.Conditions, Meta(description="Healthy, Supported, Conflict.")
     ] = ()
 
 
@@ -185,6 +214,43 @@ class NodeRuntime(Wire, frozen=True):
         """Return the status's entry for a Shim."""
         return next((s for s in self.status.shims if s.name == shim), None)
 
+
+_WORST_FIRST = (
+    Phase.FAILED,
+    Phase.ROLLED_BACK,
+    Phase.WAITING,
+    Phase.DRAINING,
+    Phase.APPLYING,
+    Phase.FETCHING,
+    Phase.FETCHED,
+    Phase.READY,
+    Phase.ABSENT,
+)
+
+
+def summarized(status: Status) -> Status:
+    """Return the status with its three fields for people; columns can compute nothing."""
+    state, reason = _headline(status)
+    summary = ",".join(f"{shim.name}={shim.phase}" for shim in status.shims)
+    if len(summary) > MAX_SUMMARY:
+        summary = f"{summary[: MAX_SUMMARY - 1]}…"
+    return msgspec.structs.replace(status, state=state, reason=reason, summary=summary)
+
+
+def _headline(status: Status) -> tuple[str, str]:
+    for kind, wrong, word in _OVER_ALL:
+        found = conditions.find(status.conditions, kind)
+        if found is not None and found.status == wrong:
+            return word, found.reason
+    worst = min(status.shims, key=lambda s: _WORST_FIRST.index(s.phase), default=None)
+    return ("Idle", "") if worst is None else (worst.phase.value, worst.reason)
+
+
+_OVER_ALL = (
+    ("Supported", conditions.FALSE, "Unsupported"),
+    ("Conflict", conditions.TRUE, "Conflict"),
+)
+"""Conditions that matter more than any phase: type, status, and the state then."""
 
 _DECODER = msgspec.json.Decoder(NodeRuntime)
 

@@ -5,13 +5,14 @@ Records of the wire, as in `noderuntime`. Pure.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from rcm_api import conditions
+from rcm_api.conditions import Time
+from rcm_api.noderuntime import Digest, Word
 
 
 class _Wire(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -21,12 +22,14 @@ class _Wire(msgspec.Struct, frozen=True, rename="camel", gc=False):
 class PinnedArtifact(_Wire, frozen=True, omit_defaults=True):
     """One file that every node must match."""
 
-    os: str
-    arch: Annotated[str, Meta(description="amd64, arm64, or empty: every platform (legacy).")]
+    os: Annotated[Word, Meta(description="linux.")]
+    arch: Annotated[Word, Meta(description="amd64, arm64, or empty: every platform (legacy).")]
     location: Annotated[
         str, Meta(description="Where it was; another location is pinned anew.", max_length=2048)
     ]
-    sha256: Annotated[str, Meta(description="Given in the manifest, or found by the first canary.")]
+    sha256: Annotated[
+        Digest, Meta(description="Given in the manifest, or found by the first canary.")
+    ]
     size: Annotated[int, Meta(description="Bytes; 0: not fetched yet.", ge=0)] = 0
     trusted_on_first_use: Annotated[bool, Meta(description="The manifest gave no sha256.")] = False
 
@@ -35,16 +38,18 @@ class Canary(_Wire, frozen=True):
     """A node class whose canaries are proven at a digest; the soak counts from here."""
 
     node_class: Annotated[
-        str, Meta(description="os/arch/distribution/containerd minor, as linux/amd64/debian/1.7.")
+        Word, Meta(description="os/arch/distribution/containerd minor, as linux/amd64/debian/1.7.")
     ]
-    digest: str
-    ready_at: datetime
+    digest: Annotated[Digest, Meta(description="The wanted digest of these nodes.")]
+    ready_at: Annotated[Time, Meta(description="When the last of them was ready.")]
 
 
 class ShimStatus(_Wire, frozen=True):
     """Written by the controller only. All counts are of selected nodes."""
 
-    observed_generation: Annotated[int, Meta(ge=0)] = 0
+    observed_generation: Annotated[
+        int, Meta(description="metadata.generation that this status answers.", ge=0)
+    ] = 0
     nodes: Annotated[int, Meta(description="Nodes that nodeSelector chooses.", ge=0)] = 0
     nodes_ready: Annotated[int, Meta(description="Proven at the wanted digest.", ge=0)] = 0
     nodes_updating: Annotated[int, Meta(description="Asked to change, no answer yet.", ge=0)] = 0
@@ -66,9 +71,9 @@ class ShimStatus(_Wire, frozen=True):
         tuple[Canary, ...], Meta(description="Node classes whose canaries are proven.")
     ] = ()
     conditions: Annotated[
-        tuple[conditions.Condition, ...],
+        conditions.Conditions,
         Meta(
             description="Ready, Progressing, Degraded, Pinned, Conflict; "
-            "Reconciling and Stalled for kstatus."
+            "Reconciling and Stalled for kstatus.",
         ),
     ] = ()
