@@ -113,19 +113,29 @@ def digest(shim: Shim, artifact: Artifact) -> str:
 
 
 def warnings(shim: Shim) -> tuple[str, ...]:
-    """Say what is legal and unwise."""
+    """Say what is legal and unwise, in the words of `manifests/policy/shim-warnings.yaml`."""
     found: list[str] = []
-    for artifact in shim.artifacts:
-        if artifact.sha256 is None:
-            found.append(
-                f"{artifact.arch or 'fetchStrategy'}: no sha256, so the first download is trusted"
-            )
-        if artifact.location.startswith("http://"):
-            found.append(f"{artifact.arch}: http:// can be read and delayed by anybody on the way")
+    if any(artifact.sha256 is None for artifact in shim.artifacts):
+        found.append(NO_DIGEST)
+    if any(artifact.location.startswith("http://") for artifact in shim.artifacts):
+        found.append(HTTP)
     if shim.rollout.type == "recreate":
-        found.append("rolloutStrategy recreate changes all nodes at once")
+        found.append(RECREATE)
     return tuple(found)
 
+
+NO_DIGEST = (
+    "an artifact has no sha256: the first download is trusted, and all nodes must match that one;"
+    " write sha256 beside its location"
+)
+HTTP = (
+    "a location is http://: the sha256 is checked, but anybody on the way can see or stop the"
+    " download; write https://"
+)
+RECREATE = (
+    "rolloutStrategy.type recreate changes all nodes at once: a bad release breaks the shim on"
+    " every one of them; write type: rolling"
+)
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})")
 
