@@ -35,8 +35,8 @@ def detail(work: Work, step: Step, operation: records.Operation) -> str:
     if step in {Step.ATTACH, Step.TRY, Step.COMMIT}:
         return ", ".join(f.path for f in reversed(operation.files))
     if step is Step.ARM:
-        restarts = "restarts containerd" if Step.RESTART in operation.steps else "swaps links back"
-        return f"{settings.SWITCH}.timer {restarts} in {settings.SWITCH_DELAY_S:.0f} s"
+        without = "" if Step.RESTART in operation.steps else ", would not restart containerd"
+        return f"{settings.SWITCH}.timer, {settings.SWITCH_DELAY_S:.0f} s{without}"
     if step is Step.RESTART:
         return work.site.unit
     return ", ".join(operation.prove) if step is Step.PROVE else ""

@@ -1,5 +1,6 @@
-"""Verification after a restart: every handler of before must still be there, and ours."""
+"""The steps one by one: above all, what a restarted containerd must have."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +29,13 @@ OPERATION = make.operation(after=(make.shim(),), step=Step.VERIFY, handlers=("ru
 
 def test_all_there_is_well():
     forward.take(work("wasmtime", "kata"), Step.VERIFY, OPERATION)
+
+
+def test_an_armed_switch_that_would_not_restart_containerd_is_told_so():
+    upgrade = dataclasses.replace(OPERATION, steps=(Step.ARM, Step.LINK))
+
+    assert forward.detail(None, Step.ARM, OPERATION) == "rcm-switch.timer, 60 s"
+    assert forward.detail(None, Step.ARM, upgrade).endswith("would not restart containerd")
 
 
 @pytest.mark.parametrize(
