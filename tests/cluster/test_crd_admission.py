@@ -116,6 +116,15 @@ def test_a_refusal_says_what_to_write_instead(case, says, door):
     assert says in door.create(case).message
 
 
+def test_the_samples_apply(door, control_plane):
+    del door
+    samples = shim_api.ROOT / "manifests" / "samples"
+
+    said = control_plane.kubectl("apply", "--dry-run=server", f"--filename={samples}")
+
+    assert said.count("created (server dry run)") == len(list(samples.iterdir()))
+
+
 def _advice(case):
     with pytest.raises(InvalidShim) as caught:
         shims.parse(case.document)
