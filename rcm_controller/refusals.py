@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
 import msgspec
 
 from rcm_api import conditions, shim_status
-from rcm_controller import actions
+from rcm_controller import actions, world
 from rcm_controller.pending import Key, key
 
 REASON = "WriteRefused"
@@ -58,12 +58,35 @@ class Refusals:
         return found
 
 
-def marked(
-    status: shim_status.ShimStatus, messages: Sequence[str], *, now: datetime
+def mark(
+    decided: Iterable[actions.Action], said: Mapping[str, Sequence[str]], seen: world.World
+) -> Sequence[actions.Action]:
+    """Return a plan whose statuses tell what the server refuses, without those already told."""
+    written = {a.shim for a in decided if isinstance(a, actions.WriteShimStatus)}
+    silent = [shim for shim in said if shim in seen.shims and shim not in written]
+    more = [
+        actions.WriteShimStatus(shim, seen.shims[shim].uid, seen.shims[shim].status)
+        for shim in silent
+    ]
+    return [told for action in (*decided, *more) if (told := _told(action, said, seen)) is not None]
+
+
+def _told(
+    action: actions.Action, said: Mapping[str, Sequence[str]], seen: world.World
+) -> actions.Action | None:
+    if not isinstance(action, actions.WriteShimStatus) or action.shim not in said:
+        return action
+    former = seen.shims[action.shim].status
+    status = _degraded(action.status, former, said[action.shim], seen.now)
+    return None if status == former else replace(action, status=status)
+
+
+def _degraded(
+    status: shim_status.ShimStatus,
+    former: shim_status.ShimStatus,
+    messages: Sequence[str],
+    now: datetime,
 ) -> shim_status.ShimStatus:
-    """Return a status that is Degraded because of what the server refuses, if anything."""
-    if not messages:
-        return status
     more = f" ({len(messages) - 1} more)" if len(messages) > 1 else ""
     degraded = conditions.Condition(
         type="Degraded",
@@ -73,10 +96,11 @@ def marked(
         "Compare the controller's ClusterRole and admission policies with its release.",
         observed_generation=status.observed_generation,
     )
-    found = (c for c in status.conditions if c.type != "Degraded")
-    former = [c for c in status.conditions if c.type == "Degraded"]
-    dated = conditions.merge(former, (degraded,), now=now)
-    return msgspec.structs.replace(status, conditions=(*found, *dated))
+    (dated,) = conditions.merge(former.conditions, (degraded,), now=now)
+    found = [dated if c.type == "Degraded" else c for c in status.conditions]
+    return msgspec.structs.replace(
+        status, conditions=tuple(found if dated in found else [*found, dated])
+    )
 
 
 def _shims(action: actions.Action) -> tuple[str, ...]:

@@ -122,10 +122,10 @@ class Cache(Generic[View]):
                 self._snapshot = dict(self._views)
             return self._snapshot
 
-    def version(self, name: str) -> str:
-        """Return the resourceVersion of an object, empty when it is not here."""
+    def versions(self) -> Mapping[str, str]:
+        """Return the resourceVersion of each object."""
         with self._lock:
-            return str(self._versions.get(name, ""))
+            return {name: str(version) for name, version in self._versions.items()}
 
     def __len__(self) -> int:
         """Return the number of objects."""

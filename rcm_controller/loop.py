@@ -1,0 +1,184 @@
+"""The controller's beat: look at the caches, decide, hand out what is due. One step at a time.
+
+`run` gives it threads; the simulation and tests call `step` and `work` themselves, on one thread,
+with a clock of their own. Nothing here remembers what was decided before: each plan starts from
+the world as it is, whatever woke it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from rcm_api.client import api, backoff, errors, resources
+from rcm_controller import (
+    actions,
+    apply,
+    budget,
+    clock,
+    leader,
+    metrics,
+    order,
+    pace,
+    pending,
+    refusals,
+    rhythm,
+    store,
+    world,
+)
+from rcm_controller.pending import Outcome, Task
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+
+STANDBY_S = 0.25
+"""How often a standby asks whether it leads now, and everybody whether the caches are synced."""
+
+Decide = Callable[[world.World], Sequence[actions.Action]]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a controller works with."""
+
+    client: api.Client
+    caches: store.Store
+    leadership: leader.Leadership
+    time: clock.Clock
+    random: backoff.Random
+    told: metrics.Metrics
+    decide: Decide
+    policy: world.Policy
+    writes_per_s: float = 50.0
+
+
+class Controller:
+    """One replica."""
+
+    def __init__(self, means: Means) -> None:
+        """Begin with nothing planned."""
+        self._means = means
+        self._time = means.time
+        self._caches = means.caches
+        self.limit = budget.Budget(per_s=means.writes_per_s, time=means.time)
+        self.pending = pending.Pending(
+            self.limit, time=means.time, random=means.random, told=means.told
+        )
+        self._applier = apply.Applier(
+            means.client,
+            means.caches,
+            leadership=means.leadership,
+            time=means.time,
+            told=means.told,
+        )
+        self._pace = pace.Pace(time=means.time)
+        self._rhythm = rhythm.Rhythm()
+        self._term = 0
+        """Of the last plan; another one begins with a fresh look."""
+        self._planned = -1
+        self._failures = 0
+        self.stepped_at = means.time.monotonic()
+
+    def step(self) -> float:
+        """Plan if it is time to; return the seconds until the next step, sooner on a change."""
+        self.stepped_at = self._time.monotonic()
+        term = self._means.leadership.term()
+        if term == 0:
+            self.pending.clear()
+            return STANDBY_S
+        if not self._caches.synced():
+            return STANDBY_S
+        if term != self._term:
+            return self._begin(term)
+        wait = self._rhythm.wait(self.stepped_at, changed=self._caches.changes() != self._planned)
+        if wait == 0.0:
+            self._plan(term)
+            wait = self._rhythm.wait(self._time.monotonic(), changed=False)
+        return wait
+
+    def pause(self) -> float:
+        """Return the seconds that a change must wait for its plan, so that more come together."""
+        return self._rhythm.wait(self._time.monotonic(), changed=True)
+
+    def work(self) -> float:
+        """Carry out one action; return the seconds until there may be another one."""
+        task = self.pending.take()
+        if not isinstance(task, Task):
+            return task
+        done = apply.Done(Outcome.FAILED)
+        try:
+            done = self._applier.apply(task)
+        finally:
+            self.pending.done(task, done.outcome, wish_s=done.wish_s)
+        return 0.0
+
+    def _begin(self, term: int) -> float:
+        """Begin a term: know at least what the former leader wrote last."""
+        try:
+            for resource, cache in (
+                (resources.SHIMS, self._caches.shims),
+                (resources.NODERUNTIMES, self._caches.runtimes),
+            ):
+                _refresh(self._means.client, resource, cache)
+        except errors.ApiError as error:
+            self._failures += 1
+            _log.warning("term not begun", term=term, problem=str(error))
+            return pending.QUICK.after(
+                self._failures, random=self._means.random, wish_s=error.retry_after_s
+            )
+        self._failures = 0
+        self._term = term
+        self._rhythm.hurry()
+        return 0.0
+
+    def _plan(self, term: int) -> None:
+        began = self._time.monotonic()
+        look = self.pending.look()
+        self._planned = self._caches.changes()
+        versions = self._caches.shims.versions()
+        seen = self._caches.world(now=self._time.now(), policy=self._means.policy)
+        decided = order.by_urgency(self._due(self._means.decide(seen), seen), seen)
+        tasks = [Task(action, term, _version(action, versions)) for action in decided]
+        waiting = self.pending.put(tasks, look=look)
+        ended = self._time.monotonic()
+        self._rhythm.planned(began, ended, busy=waiting > 0, next_s=rhythm.soak_ends(seen))
+        self._means.told.observe(metrics.PLANS, ended - began)
+        self._means.told.show(metrics.PENDING, [((), float(waiting))])
+
+    def _due(
+        self, decided: Iterable[actions.Action], seen: world.World
+    ) -> Iterable[actions.Action]:
+        """Leave out what need not be written now, and add what the planner cannot know."""
+        decided = tuple(decided)
+        self._pace.keep(frozenset(seen.shims))
+        self._applier.refused.keep(frozenset(map(pending.key, decided)))
+        marked = refusals.mark(decided, self._applier.refused.by_shim(), seen)
+        return [action for action in marked if self._worth(action, seen)]
+
+    def _worth(self, action: actions.Action, seen: world.World) -> bool:
+        match action:
+            case actions.WriteShimStatus():
+                former = seen.shims[action.shim].status
+                return self._pace.may_write(action.shim, former, action.status)
+            case actions.EmitEvent():
+                return self._applier.events.due(action)
+            case _:
+                return True
+
+
+def _refresh(client: api.Client, resource: resources.Resource, cache: store.Cache[Any]) -> None:
+    pages = client.pages(resource)
+    first = next(pages)
+    items = (item for page in itertools.chain((first,), pages) for item in page.items)
+    cache.merge(items, version=first.resource_version)
+
+
+def _version(action: actions.Action, versions: Mapping[str, str]) -> str:
+    match action:
+        case actions.SetFinalizer() | actions.WriteShimStatus():
+            return versions.get(action.shim, "")
+        case _:
+            return ""
