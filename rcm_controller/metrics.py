@@ -104,11 +104,11 @@ WATCH_AGE = Metric(
     help="Since the API server last said anything about a kind; bookmarks come every minute.",
 )
 LISTS = Metric(
-    name="rcm_lists_total",
-    kind="counter",
+    name="rcm_lists",
+    kind="gauge",
     unit="lists",
     labels=("kind",),
-    help="Complete lists that were read: one per kind at the start and after a lost watch.",
+    help="Complete lists that the watches began with: one at the start, one after each lost watch.",
 )
 OBJECTS = Metric(
     name="rcm_cached_objects",
