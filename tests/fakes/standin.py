@@ -253,7 +253,7 @@ def _turn(node: NodeState, entry: Entry, wanted: noderuntime.ShimWanted, now: da
     if content(wanted.artifact.url) in node.store and wanted.artifact.sha256:
         return _say(node, entry, Phase.FETCHED, now)
     fetch_s = node.behaviour(content(wanted.artifact.url)).fetch_s
-    working = replace(entry, work="fetch", until=now + timedelta(seconds=fetch_s))
+    working = replace(entry, sha256="", work="fetch", until=now + timedelta(seconds=fetch_s))
     return _say(node, working, Phase.FETCHING, now)
 
 

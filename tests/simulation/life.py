@@ -6,12 +6,12 @@ outcome = life.live(seed)          # raises Broken with the seed and the last th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rcm_controller import rollout
-from rcm_controller.world import Policy
-from tests.simulation import end
+from rcm_controller import actions, order, rollout, status, survey
+from rcm_controller.world import Policy, World
+from tests.simulation import end, words
 from tests.simulation.cluster import Cluster
 from tests.simulation.controller import Controller, Decide, Faults
 from tests.simulation.fleet import Fleet
@@ -56,7 +56,14 @@ class Life:
         return sum(replica.steps for replica in self.controllers)
 
 
-def born(seed: int, decide: Decide = rollout.plan, policy: Policy | None = None) -> Life:
+def plan(world: World) -> Sequence[actions.Action]:
+    """Decide as the controller does at each look: the plan, and what Shims are told of it."""
+    found = survey.look(world)
+    told = status.changed(world, status.of(found))
+    return order.by_urgency((*rollout.decide(found), *told), world)
+
+
+def born(seed: int, decide: Decide | None = None, policy: Policy | None = None) -> Life:
     """Make an empty cluster with two controllers."""
     cluster = Cluster()
     scheduler = Scheduler(cluster, seed)
@@ -67,7 +74,7 @@ def born(seed: int, decide: Decide = rollout.plan, policy: Policy | None = None)
         Controller(
             name,
             scheduler,
-            decide=decide,
+            decide=decide or plan,
             judge=judge,
             faults=faults,
             policy=policy or Policy(),
@@ -78,7 +85,7 @@ def born(seed: int, decide: Decide = rollout.plan, policy: Policy | None = None)
     return Life(seed, cluster, scheduler, fleet, judge, controllers, story)
 
 
-def live(seed: int, decide: Decide = rollout.plan) -> Outcome:
+def live(seed: int, decide: Decide | None = None) -> Outcome:
     """Run one life to its end.
 
     Raises:
@@ -136,18 +143,14 @@ def _wait_for_silence(life: Life) -> None:
 
 
 def _words(life: Life, error: Exception) -> str:
-    told = "\n".join(_line(*line) for line in life.scheduler.trace)
+    told = "\n".join(words.line(*line) for line in life.scheduler.trace)
     return (
         f"seed {life.seed}, step {life.steps}, {life.cluster.now:.1f} s: {error!r}\n"
         f"replay: python -m tests.simulation --seed {life.seed}\n{told}"
     )
 
 
-def _line(time: float, who: str, what: object) -> str:
-    return f"{time:10.1f} {who:6} {str(what)[:400]}"
-
-
-def lives(seed: int, steps: int, decide: Decide = rollout.plan) -> Iterator[Outcome]:
+def lives(seed: int, steps: int, decide: Decide | None = None) -> Iterator[Outcome]:
     """Run one life after another until the planner was called so many times."""
     done = 0
     while done < steps:

@@ -80,7 +80,7 @@ def answered(entry: noderuntime.ShimWanted, told: noderuntime.ShimObserved | Non
 def failed(runtime: noderuntime.NodeRuntime | None, name: str) -> str:
     """Return the digest at which a node has failed, empty: none."""
     entry = None if runtime is None else runtime.wanted(name)
-    if runtime is None or entry is None or entry.phase is Wanted.ABSENT:
+    if runtime is None or entry is None or entry.phase is not Wanted.ACTIVE:
         return ""
     told = runtime.observed(name)
     if told is None or told.phase not in DEAD or not answered(entry, told):

@@ -22,6 +22,8 @@ def one_more(scene: Scene, node: str, entry: ShimWanted) -> None:
     view = scene.known_shims.get(entry.name)
     if view is None or view.wanted is None or view.wanted.rollout.type == "recreate":
         return
+    if node in scene.known_nodes and _has_failed(scene, view, node):
+        return  # it was counted as broken, and is mended or tried again whatever else stands
     _within_budget(scene, view, node=node, entry=entry)
     if entry.phase is Wanted.ACTIVE:
         _not_stopped(scene, view, node)
@@ -63,17 +65,16 @@ def _spends(scene: Scene, view: views.ShimView, name: str, chosen: bool) -> bool
 
 
 def _has_failed(scene: Scene, view: views.ShimView, node: str) -> bool:
-    digest = oracle.failed(scene.known_runtimes.get(node), view.name)
-    found = scene.known_nodes[node]
+    found, runtime = scene.known_nodes[node], scene.known_runtimes.get(node)
+    if runtime is None or runtime.spec.node_uid != found.uid:
+        return False
+    digest = oracle.failed(runtime, view.name)
     return bool(digest) and digest == oracle.wanted_digest(view, found.os, found.arch)
 
 
 def _not_stopped(scene: Scene, view: views.ShimView, node: str) -> None:
     assert view.wanted is not None
     rollout, chosen = view.wanted.rollout, oracle.selected(view, scene.known_nodes)
-    again = _has_failed(scene, view, node) if node in scene.known_nodes else False
-    if again:
-        return  # what has failed is cleaned up or tried again, also when everything else stands
     if rollout.paused:
         raise Broken(f"{view.name} is paused and {node} begins")
     broken = [n.name for n in chosen if _has_failed(scene, view, n.name)]
