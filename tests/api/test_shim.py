@@ -3,10 +3,11 @@
 import copy
 
 import pytest
+from hypothesis import given
 
 from rcm_api import shim as shims
 from rcm_api.fields import InvalidShim
-from tests.api import manifests
+from tests.api import manifests, strays
 from tests.api.manifests import SHA, manifest
 
 
@@ -119,3 +120,19 @@ def test_the_digest_changes_exactly_when_a_node_has_work(changed, same):
         return shims.digest(shim, shim.artifacts[0])
 
     assert (digest(manifest()) == digest(manifest(**changed))) is same
+
+
+@given(strays.documents())
+def test_a_stray_manifest_is_parsed_or_refused_with_advice(document):
+    refusal = _refusal(document)
+
+    assert refusal is None or refusal.advice
+    assert len(str(refusal)) < 1024
+
+
+def _refusal(document):
+    try:
+        shims.parse(document)
+    except InvalidShim as refusal:
+        return refusal
+    return None

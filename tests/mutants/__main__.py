@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.mutants import catalogue
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("rcm_api", "rcm_agent", "tests", "images", "pyproject.toml")
+COPIED = ("rcm_api", "rcm_agent", "manifests", "tests", "images", "pyproject.toml")
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 TIMEOUT_S = 300.0
 """For one mutant; a clean run of its tests takes well under a minute."""
