@@ -1,0 +1,59 @@
+"""What one node is asked about one Shim: the entries of NodeRuntime.spec.
+
+Called by `waves`, `holds` and `removal`. `asked_at` moves exactly when the question changes. Pure.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from rcm_api.noderuntime import ShimWanted, Wanted
+from rcm_controller.survey import Cell
+from rcm_controller.targets import Target
+
+
+def entry(
+    cell: Cell, name: str, phase: Wanted, *, target: Target, now: datetime, again: bool = False
+) -> ShimWanted:
+    """Ask for a phase at the wanted digest; `again` tries a failed one once more."""
+    former = cell.entry
+    same = former is not None and former.digest == target.digest
+    attempt = former.attempt + again if same and former is not None else 0
+    if same and former is not None and (former.phase, former.attempt) == (phase, attempt):
+        now = former.asked_at or now
+    return ShimWanted(
+        name=name,
+        handler=target.handler,
+        artifact=target.artifact,
+        digest=target.digest,
+        phase=phase,
+        options=target.options,
+        disruption=target.disruption,
+        attempt=attempt,
+        asked_at=now,
+    )
+
+
+def told(former: ShimWanted, target: Target) -> bool:
+    """Tell whether an entry describes the target as it is, whoever edited it."""
+    return (
+        former.digest == target.digest
+        and former.handler == target.handler
+        and former.disruption == target.disruption
+        and former.artifact == target.artifact
+        and former.options == target.options
+    )
+
+
+def absent(former: ShimWanted, *, now: datetime) -> ShimWanted:
+    """Ask to clean up; a new attempt, so that an answer to an older question is not taken for it."""
+    return msgspec.structs.replace(
+        former, phase=Wanted.ABSENT, attempt=former.attempt + 1, asked_at=now
+    )
+
+
+def hold(former: ShimWanted, *, now: datetime) -> ShimWanted:
+    """Ask to touch nothing."""
+    return msgspec.structs.replace(former, phase=Wanted.PREFETCH, asked_at=now)

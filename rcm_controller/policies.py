@@ -1,0 +1,120 @@
+"""Why a fetched node may not be activated yet: one function per violation, named for it.
+
+Called by `waves`, node by node in order. A `Ledger` is what one look knows of one Shim and what it
+has given out so far; it is thrown away with the look. Pure.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rcm_controller import canaries
+from rcm_controller.canaries import Stage
+from rcm_controller.states import State
+from rcm_controller.survey import Cell, Course
+
+
+class Held(enum.StrEnum):
+    """The violations."""
+
+    PAUSED = "Paused"
+    TOO_MANY_FAILED = "TooManyFailed"
+    NOT_PINNED = "NotPinned"
+    NOT_FETCHED = "NotFetched"
+    BUDGET_SPENT = "BudgetSpent"
+    CANARIES_FIRST = "CanariesFirst"
+    SOAKING = "Soaking"
+    WORKERS_FIRST = "WorkersFirst"
+    CONTROL_PLANE_BUSY = "ControlPlaneBusy"
+    HANDLER_IN_USE = "HandlerInUse"
+
+
+@dataclass(slots=True)
+class Ledger:
+    """One Shim's account during one look."""
+
+    course: Course
+    free: int
+    """Nodes that may start to change."""
+    slots: dict[str, int]
+    """Places for canaries left, by class."""
+    stages: Mapping[str, Stage]
+    stopped: bool
+    moving: bool
+    """Some node is changing or some class is soaking: waiting for it has an end."""
+    workers_left: int
+    """Live workers that are not done."""
+    cells: Mapping[str, Cell] = field(default_factory=dict[str, Cell])
+    """Live nodes that are fetching or fetched, by name."""
+
+    @property
+    def paused(self) -> bool:
+        """Tell whether a user holds the rollout."""
+        return self.course.rollout.paused
+
+    @property
+    def at_once(self) -> bool:
+        """Tell whether neither canaries nor a budget are asked for."""
+        return self.course.rollout.type == "recreate"
+
+
+@dataclass(slots=True)
+class ControlPlane:
+    """Control-plane nodes that are changing or broken, over all Shims."""
+
+    busy: set[str]
+
+
+def violation(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> Held | None:
+    """Return the first reason to leave the node as it is; None: it may change."""
+    if ledger.paused:
+        return Held.PAUSED
+    if ledger.stopped:
+        return Held.TOO_MANY_FAILED
+    if cell.target is None or not cell.target.pinned:
+        return Held.NOT_PINNED
+    if cell.state is State.FETCHING:
+        return Held.NOT_FETCHED
+    if cell.node.control_plane:
+        found = _control_plane(ledger, cell, control_plane)
+        if found is not None:
+            return found
+    if handler_in_use(ledger.course.name, cell):
+        return Held.HANDLER_IN_USE
+    return None if ledger.at_once else _in_waves(ledger, cell)
+
+
+def _control_plane(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> Held | None:
+    if ledger.workers_left:
+        return Held.WORKERS_FIRST
+    return Held.CONTROL_PLANE_BUSY if control_plane.busy - {cell.node.name} else None
+
+
+def _in_waves(ledger: Ledger, cell: Cell) -> Held | None:
+    kind = canaries.known_class(cell) or ""
+    stage = ledger.stages.get(kind, Stage.UNPROVEN)
+    if stage is Stage.SOAKING:
+        return Held.SOAKING
+    if stage is Stage.UNPROVEN and ledger.slots.get(kind, 0) < 1:
+        return Held.CANARIES_FIRST
+    return Held.BUDGET_SPENT if ledger.free < 1 else None
+
+
+def handler_in_use(name: str, cell: Cell) -> bool:
+    """Tell whether another Shim's entry on the node has the handler, perhaps until it is clean."""
+    if cell.runtime is None or cell.target is None or len(cell.runtime.spec.shims) < 2:  # noqa: PLR2004 - ours and another
+        return False
+    handler = cell.target.handler
+    return any(e.handler == handler and e.name != name for e in cell.runtime.spec.shims)
+
+
+def spend(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> None:
+    """Enter a node that is activated now."""
+    kind = canaries.known_class(cell) or ""
+    ledger.free -= 1
+    ledger.slots[kind] = ledger.slots.get(kind, 0) - 1
+    ledger.moving = True
+    if cell.node.control_plane:
+        control_plane.busy.add(cell.node.name)

@@ -1,0 +1,84 @@
+"""How many nodes of a Shim may be changing or broken at one time, and how many are.
+
+Counted anew from the objects at each look, so that a new leader cannot forget what the former one
+spent. Pure.
+"""
+
+from __future__ import annotations
+
+from rcm_api import shim
+from rcm_controller.states import State
+from rcm_controller.survey import Cell, Course
+from rcm_controller.world import World
+
+SPENDING = frozenset(
+    {State.UPDATING, State.WAITING, State.WITHDRAWING, State.FAILED, State.STUCK, State.DRAINING}
+)
+REMOVAL = frozenset({State.REMOVING, State.REMOVAL_FAILED})
+LEAST_FAILURES = 2
+"""In the waves, one failure may be the node's own fault (design §2.1)."""
+FAILURES_PERCENT = 2
+"""Design §2.1."""
+
+
+def share(count: int | str, nodes: int) -> int:
+    """Return a number of nodes, of percentages the part rounded down, at least 1."""
+    if isinstance(count, int):
+        return count
+    return max(1, nodes * int(count.removesuffix("%")) // 100)
+
+
+def total(course: Course) -> int:
+    """Return what percentages refer to: selected nodes, or those to be cleaned if there are none."""
+    return len(course.cells) or len(course.leaving)
+
+
+def allowed(course: Course) -> int:
+    """Return how many nodes may be changing or broken."""
+    return share(course.rollout.max_update, total(course))
+
+
+def spends(cell: Cell) -> bool:
+    """Tell whether a node that shall have the Shim is changing or broken."""
+    return cell.state in SPENDING or not cell.node.ready
+
+
+def spends_leaving(cell: Cell, world: World) -> bool:
+    """Tell whether a node that is being cleaned is changing.
+
+    Dead and silent ones do not count: ten dead nodes must not keep a deletion from the others.
+    """
+    if not cell.live or silent(cell, world):
+        return False
+    return cell.state in SPENDING or (cell.state in REMOVAL and cell.installed)
+
+
+def silent(cell: Cell, world: World) -> bool:
+    """Tell whether nobody answered a request to clean up for so long that nobody will."""
+    if cell.state is not State.REMOVING or cell.entry is None or cell.entry.asked_at is None:
+        return False
+    return cell.entry.asked_at <= world.now - world.policy.dead_node_deadline
+
+
+def spent(course: Course, world: World) -> int:
+    """Return how many nodes are changing or broken."""
+    return sum(map(spends, course.cells)) + sum(spends_leaving(c, world) for c in course.leaving)
+
+
+def free(course: Course, world: World) -> int:
+    """Return how many nodes may start to change."""
+    if course.rollout.type == "recreate":
+        return len(course.cells) + len(course.leaving)
+    return allowed(course) - spent(course, world)
+
+
+def failure_limit(rollout: shim.Rollout, nodes: int) -> int:
+    """Return how many failed nodes end a rollout."""
+    if rollout.max_failures is not None:
+        return share(rollout.max_failures, nodes)
+    return max(LEAST_FAILURES, nodes * FAILURES_PERCENT // 100)
+
+
+def canary_failure_limit(rollout: shim.Rollout, nodes: int) -> int:
+    """Return how many failed nodes of an unproven class end a rollout."""
+    return 1 if rollout.max_failures is None else share(rollout.max_failures, nodes)

@@ -1,0 +1,113 @@
+"""Cleaning nodes that shall not have a Shim any more: label off, then Absent, then forgotten.
+
+Called by `rollout` for every entry that no selected node needs. Removing counts against the same
+budget as changing. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from rcm_api.noderuntime import ShimWanted
+from rcm_controller import asks, quota, upkeep, waves
+from rcm_controller.policies import ControlPlane
+from rcm_controller.states import State
+from rcm_controller.survey import Cell, Course, Survey
+from rcm_controller.world import World
+
+Question = tuple[Cell, ShimWanted | None]
+"""A node and what it is asked; None: its entry goes."""
+
+
+def questions(
+    course: Course, survey: Survey, *, free: int, control_plane: ControlPlane
+) -> Iterator[Question]:
+    """Yield what leaving nodes are asked."""
+    if not course.leaving:
+        return
+    yield from _answered(course, survey.world)
+    if course.rollout.paused and not course.deleting and course.view is not None:
+        return
+    due = [c for c in course.leaving if c.state is State.LEAVING and not labelled(c, survey)]
+    left: list[Cell] = []
+    for cell in sorted(due, key=_place):
+        if _costs(cell):
+            if free < 1 or _must_wait(cell, course, control_plane):
+                left.append(cell)
+                continue
+            free -= 1
+            if cell.node.control_plane:
+                control_plane.busy.add(cell.node.name)
+        yield cell, _absent(cell, survey.world)
+    if free < 1:
+        yield from _room(course, [c for c in left if _idle(c)], survey.world)
+
+
+def _answered(course: Course, world: World) -> Iterator[Question]:
+    for cell in course.leaving:
+        if cell.state is State.CLEAN:
+            yield cell, None
+        elif cell.state is State.REMOVAL_FAILED and _again(cell, world):
+            yield cell, _absent(cell, world)
+
+
+def labelled(cell: Cell, survey: Survey) -> bool:
+    """Tell whether pods may still be sent to the node."""
+    name = "" if cell.entry is None else cell.entry.name
+    return name in survey.labels.get(cell.node.name, ())
+
+
+def forsaken(cell: Cell, course: Course, world: World) -> bool:
+    """Tell whether a deletion need not wait for the node: it cleans itself when it is back."""
+    deadline = world.policy.dead_node_deadline
+    if course.view is None or course.view.deleting is None:
+        return False
+    if course.view.deleting > world.now - deadline:
+        return False
+    return quota.silent(cell, world) or _dead(cell, world, deadline)
+
+
+def _dead(cell: Cell, world: World, deadline: timedelta) -> bool:
+    since = cell.node.ready_changed
+    return not cell.node.ready and (since is None or since <= world.now - deadline)
+
+
+def _absent(cell: Cell, world: World) -> ShimWanted | None:
+    return None if cell.entry is None else asks.absent(cell.entry, now=world.now)
+
+
+def _costs(cell: Cell) -> bool:
+    """A node with nothing installed, or that is down anyway, is asked at once."""
+    return cell.live and cell.installed
+
+
+def _idle(cell: Cell) -> bool:
+    return _costs(cell) and cell.seen is not None and not cell.seen.in_use
+
+
+def _place(cell: Cell) -> tuple[bool, bool, bytes]:
+    in_use = cell.seen is not None and cell.seen.in_use > 0
+    return cell.node.control_plane, in_use, waves.order(cell.node.uid, "")
+
+
+def _must_wait(cell: Cell, course: Course, control_plane: ControlPlane) -> bool:
+    if not cell.node.control_plane:
+        return False
+    workers = any(c.live and not c.node.control_plane for c in course.leaving if _costs(c))
+    return workers or not control_plane.busy <= {cell.node.name}
+
+
+def _room(course: Course, idle: list[Cell], world: World) -> Iterator[Question]:
+    """Let nodes with pods wait where they keep nodes without any from being cleaned."""
+    draining = [c for c in course.leaving if c.state is State.DRAINING and c.live]
+    for cell, _ in zip(draining, idle, strict=False):
+        if cell.entry is not None:
+            yield cell, asks.hold(cell.entry, now=world.now)
+
+
+def _again(cell: Cell, world: World) -> bool:
+    entry = cell.entry
+    if entry is None or entry.asked_at is None:
+        return True
+    return entry.asked_at <= world.now - upkeep.wait(entry, world)

@@ -1,0 +1,251 @@
+"""The world, sorted: for each Shim the nodes that shall have it and those that shall not.
+
+Called by `rollout` and `status` at each look; everything they decide is read off this. It costs
+one pass over nodes and Shims, and no date is parsed in it. Pure.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import msgspec
+
+from rcm_api import conditions, names, shim
+from rcm_api.noderuntime import NodeRuntime, ShimObserved, ShimWanted
+from rcm_controller import claims, states, targets, views
+from rcm_controller.states import State
+from rcm_controller.targets import Target
+from rcm_controller.world import Policy, World
+
+
+class Aim(enum.StrEnum):
+    """What a Shim is about."""
+
+    ROLL = "Roll"
+    HOLD = "Hold"
+    """Invalid, refused or too late: no effect, and what is installed stays."""
+    REMOVE = "Remove"
+    """Deleted, or gone already and left on nodes."""
+
+
+class Cell(msgspec.Struct, frozen=True, gc=False):
+    """One Shim on one node."""
+
+    node: views.NodeView
+    runtime: NodeRuntime | None
+    """None: there is none, or it belongs to a former Node of that name."""
+    entry: ShimWanted | None
+    seen: ShimObserved | None
+    target: Target | None
+    """None: nothing for this platform, or the node shall not have the Shim."""
+    state: State
+
+    @property
+    def live(self) -> bool:
+        """Tell whether the node can be asked to change now."""
+        return self.node.ready and not self.node.deleting
+
+    @property
+    def installed(self) -> bool:
+        """Tell whether something of the Shim may be in use by containerd."""
+        seen = self.seen
+        return seen is not None and (bool(seen.digest) or seen.phase in states.CHANGING)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One Shim and all its nodes."""
+
+    name: str
+    view: views.ShimView | None
+    """None: the Shim is gone, and entries are left."""
+    aim: Aim
+    rollout: shim.Rollout
+    taken: claims.Taken | None = None
+    """Why it came too late."""
+    cells: list[Cell] = field(default_factory=list[Cell])
+    """Selected nodes, in the order of the world."""
+    leaving: list[Cell] = field(default_factory=list[Cell])
+    """Others that have an entry."""
+    held: list[Cell] = field(default_factory=list[Cell])
+    """With `HOLD`: every node that has an entry."""
+
+    @property
+    def wanted(self) -> shim.Shim | None:
+        """The manifest, unless it is invalid or gone."""
+        return None if self.view is None else self.view.wanted
+
+    @property
+    def started(self) -> bool:
+        """Tell whether the finalizer stands, without which there is no effect."""
+        return self.view is None or names.FINALIZER in self.view.finalizers
+
+    @property
+    def deleting(self) -> bool:
+        """Tell whether a user deleted the Shim."""
+        return self.view is not None and self.view.deleting is not None
+
+    def __iter__(self) -> Iterator[Cell]:
+        """Yield every node that has to do with the Shim."""
+        yield from self.cells
+        yield from self.leaving
+        yield from self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one look found."""
+
+    world: World
+    courses: Mapping[str, Course]
+    """By name, sorted."""
+    labels: Mapping[str, tuple[str, ...]]
+    """Nodes that carry ready labels of ours, with the names of the Shims."""
+
+
+def look(world: World) -> Survey:
+    """Sort the world by Shims."""
+    courses = {course.name: course for course in _courses(world)}
+    late = world.now - world.policy.answer_deadline
+    rolling = [_Sorter(c, late) for c in courses.values() if c.aim is Aim.ROLL]
+    labels: dict[str, tuple[str, ...]] = {}
+    for name, node in world.nodes.items():
+        runtime = current(world, node)
+        entries = {} if runtime is None else {e.name: e for e in runtime.spec.shims}
+        for sorter in rolling:
+            sorter.take(node, runtime, entries)
+        if runtime is not None:
+            for entry in entries.values():
+                _leave(courses, Cell(node, runtime, entry, None, None, State.LEAVING), late)
+        if names.READY_PREFIX in "\n".join(node.labels):
+            labels[name] = _labelled(node)
+    return Survey(world=world, courses=dict(sorted(courses.items())), labels=labels)
+
+
+def current(world: World, node: views.NodeView) -> NodeRuntime | None:
+    """Return the object of this very Node, not one of a former Node of that name."""
+    runtime = world.runtimes.get(node.name)
+    if runtime is None or runtime.spec.node_uid != node.uid:
+        return None
+    return None if runtime.metadata.deletion_timestamp is not None else runtime
+
+
+def selects(selector: Mapping[str, str] | None, node: views.NodeView) -> bool:
+    """Tell whether a nodeSelector chooses a node; without one, every Linux node."""
+    if not selector:
+        return node.os == "linux"
+    labels = node.labels
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+class _Sorter:
+    """Finds the cells of one course."""
+
+    def __init__(self, course: Course, late: datetime) -> None:
+        self._course = course
+        self._late = late
+        self._targets: dict[tuple[str, str], Target | None] = {}
+
+    def take(
+        self, node: views.NodeView, runtime: NodeRuntime | None, entries: dict[str, ShimWanted]
+    ) -> None:
+        """Add the node's cell if the Shim selects it; takes its entry out of `entries`."""
+        course = self._course
+        wanted = course.wanted
+        if wanted is None or not selects(wanted.node_selector, node):
+            return
+        entry = entries.pop(course.name, None)
+        seen = None if runtime is None else observed(runtime, course.name)
+        target = self._target(node.os, node.arch)
+        state = self._state(runtime, entry, seen, target)
+        course.cells.append(Cell(node, runtime, entry, seen, target, state))
+
+    def _state(
+        self,
+        runtime: NodeRuntime | None,
+        entry: ShimWanted | None,
+        seen: ShimObserved | None,
+        target: Target | None,
+    ) -> State:
+        if target is None:
+            return State.UNSUPPORTED
+        state = states.selected(entry, seen, target, late=self._late)
+        if state in _UNPROVEN and runtime is not None and _unsupported(runtime):
+            return State.UNSUPPORTED
+        return state
+
+    def _target(self, os: str, arch: str) -> Target | None:
+        key = (os, arch)
+        if key not in self._targets:
+            self._targets[key] = _resolve(self._course, os, arch)
+        return self._targets[key]
+
+
+_UNPROVEN = frozenset(
+    {State.FETCHING, State.OVERDUE, State.FETCH_FAILED, State.FETCHED, State.BLOCKED}
+)
+
+
+def observed(runtime: NodeRuntime, name: str) -> ShimObserved | None:
+    """Return what the agent says of a Shim."""
+    for seen in runtime.status.shims:
+        if seen.name == name:
+            return seen
+    return None
+
+
+def _resolve(course: Course, os: str, arch: str) -> Target | None:
+    if course.view is None or course.view.wanted is None:
+        return None
+    return targets.resolve(course.view.wanted, course.view.status.artifacts, os=os, arch=arch)
+
+
+def _unsupported(runtime: NodeRuntime) -> bool:
+    found = conditions.find(runtime.status.conditions, "Supported")
+    return found is not None and found.status == conditions.FALSE
+
+
+def _courses(world: World) -> Iterator[Course]:
+    late_comers = claims.taken(world.shims.values())
+    for view in world.shims.values():
+        taken = late_comers.get(view.name)
+        yield Course(
+            name=view.name,
+            view=view,
+            aim=_aim(view, taken, world.policy),
+            rollout=shim.Rollout() if view.wanted is None else view.wanted.rollout,
+            taken=taken,
+        )
+
+
+def _aim(view: views.ShimView, taken: claims.Taken | None, policy: Policy) -> Aim:
+    if view.deleting is not None:
+        return Aim.REMOVE
+    if view.wanted is None or taken is not None:
+        return Aim.HOLD
+    if policy.require_digest and targets.unpinned(view.wanted):
+        return Aim.HOLD
+    return Aim.ROLL
+
+
+def _leave(courses: dict[str, Course], cell: Cell, late: datetime) -> None:
+    """Put an entry that no selected node needs with its course, or with one for the orphans."""
+    entry, runtime = cell.entry, cell.runtime
+    if entry is None or runtime is None:
+        return
+    course = courses.get(entry.name)
+    if course is None:
+        course = Course(name=entry.name, view=None, aim=Aim.REMOVE, rollout=shim.Rollout())
+        courses[entry.name] = course
+    seen = observed(runtime, entry.name)
+    state = states.leaving(entry, seen, late=late)
+    cell = msgspec.structs.replace(cell, seen=seen, state=state)
+    (course.held if course.aim is Aim.HOLD else course.leaving).append(cell)
+
+
+def _labelled(node: views.NodeView) -> tuple[str, ...]:
+    prefix = names.READY_PREFIX
+    return tuple(key.removeprefix(prefix) for key in node.labels if key.startswith(prefix))
