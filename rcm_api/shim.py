@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rcm_api import fields, names, shim_fields
+from rcm_api import artifact_fields, names, reading, shim_fields
 from rcm_api.fields import InvalidShim
 
 OptionValue = bool | int | str
@@ -77,14 +77,14 @@ def parse(document: object) -> Shim:
     Raises:
         InvalidShim: with the path of the field, the problem and the advice.
     """
-    top = fields.mapping(document, "manifest")
+    top = reading.mapping(document, "manifest")
     _expect(top, "apiVersion", names.API_VERSION)
     _expect(top, "kind", "Shim")
-    fields.known(top, "", ("apiVersion", "kind", "metadata", "spec", "status"))
-    metadata = fields.mapping(top.get("metadata"), "metadata")
-    spec = fields.read(shim_fields.SPEC, top.get("spec"), "spec")
+    reading.known(top, "", ("apiVersion", "kind", "metadata", "spec", "status"))
+    metadata = reading.mapping(top.get("metadata"), "metadata")
+    spec = reading.read(shim_fields.SPEC, top.get("spec"), "spec")
     return Shim(
-        name=fields.read(shim_fields.NAME, metadata.get("name"), "metadata.name"),
+        name=reading.read(shim_fields.NAME, metadata.get("name"), "metadata.name"),
         artifacts=_artifacts(spec["fetchStrategy"]),
         runtime_class=_runtime_class(spec["runtimeClass"]),
         options={k: _option(v) for k, v in spec.get("containerdRuntimeOptions", {}).items()},
@@ -97,7 +97,7 @@ def parse(document: object) -> Shim:
 def choose(shim: Shim, *, os: str, arch: str) -> Artifact | None:
     """Return the artifact for a platform: an exact match, else the legacy one for all."""
     exact = (a for a in shim.artifacts if (a.os, a.arch) == (os, arch))
-    anywhere = (a for a in shim.artifacts if not a.arch)
+    anywhere = (a for a in shim.artifacts if a.os == os and not a.arch)
     return next(exact, None) or next(anywhere, None)
 
 
@@ -157,7 +157,7 @@ def _artifact(platform: Mapping[str, Any]) -> Artifact:
     sha256: str | None = platform.get("sha256")
     return Artifact(
         os=platform["os"],
-        arch=shim_fields.ARCHITECTURES[platform["arch"]],
+        arch=artifact_fields.ARCHITECTURES[platform["arch"]],
         location=platform["location"],
         sha256=sha256.lower() if sha256 else None,
         binary=platform.get("binary", "").removeprefix("./") or None,

@@ -323,6 +323,7 @@ BAD = (
     Case("version long", manifest(version="a" * 129), "spec.version"),
     Case("version with a tab", manifest(version="a\tb"), "spec.version"),
     Case("misspelt field", manifest(nodeselector={}), "spec.nodeselector"),
+    Case("misspelt field that is null", manifest(nodeselector=None), "spec.nodeselector"),
     Case("unknown top field", {**manifest(), "specs": {}}, "specs"),
     Case("no spec", {k: v for k, v in manifest().items() if k != "spec"}, "spec"),
     Case("kind", {**manifest(), "kind": "Shims"}, "kind"),
