@@ -9,7 +9,8 @@ directory the host is mounted at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -164,6 +165,12 @@ class Systemd(Protocol):
         self, programs: Sequence[Sequence[str]], *, timeout_s: float
     ) -> tuple[Completed, ...]:
         """Run programs side by side, each to its end; `timeout_s` is for each."""
+        ...
+
+    def running(
+        self, programs: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> AbstractContextManager[Callable[[], tuple[Completed, ...]]]:
+        """Start what `run_all` runs; what you get waits for it, and so does the block's end."""
         ...
 
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:

@@ -6,9 +6,10 @@ are `transient`'s business, the dead man's switch is `switch`'s.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -83,13 +84,20 @@ class RealSystemd:
     def run_all(
         self, programs: Sequence[Sequence[str]], *, timeout_s: float
     ) -> tuple[ports.Completed, ...]:
-        """Run programs side by side, each to its end and in a conversation of its own."""
+        """Run programs side by side, each to its end."""
+        with self.running(programs, timeout_s=timeout_s) as ended:
+            return ended()
+
+    @contextlib.contextmanager
+    def running(
+        self, programs: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> Generator[Callable[[], tuple[ports.Completed, ...]]]:
+        """Run programs, each in a thread and a conversation of its own."""
         self._sweep_once()
         run = functools.partial(self.run, timeout_s=timeout_s)
-        if len(programs) == 1:
-            return (run(programs[0]),)
         with futures.ThreadPoolExecutor(len(programs)) as pool:
-            return tuple(pool.map(run, programs))
+            ends = pool.map(run, programs)
+            yield lambda: tuple(ends)
 
     def _sweep_once(self) -> None:
         """Drop what killed agents left, before anything of ours runs that could look like it."""

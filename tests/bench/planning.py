@@ -7,11 +7,12 @@ and their time is taken off; that of loading grpc and YAML is, too, as `startup`
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import rcm_agent.__main__  # noqa: F401 - sets the garbage collector as the command does
@@ -35,6 +36,12 @@ class _Watched:
             return self._systemd.run_all(programs, timeout_s=timeout_s)
         finally:
             self.spent_s += time.perf_counter() - began
+
+    @contextlib.contextmanager
+    def running(
+        self, programs: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> Generator[Callable[[], tuple[ports.Completed, ...]]]:
+        yield lambda: self.run_all(programs, timeout_s=timeout_s)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._systemd, name)

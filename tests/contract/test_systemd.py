@@ -135,6 +135,27 @@ def test_programs_side_by_side_end_as_alone(place):
     assert place.host.systemd.run_all([DUMP, DUMP], timeout_s=10) == (alone, alone)
 
 
+_MEANWHILE = """
+import pathlib
+from rcm_agent.host import systemd
+go, gone = pathlib.Path("/run/go"), pathlib.Path("/run/gone")
+waits = ["/bin/sh", "-c", "until [ -e /run/go ]; do sleep 0.01; done; sleep 0.2; echo > /run/gone"]
+with systemd.RealSystemd().running([waits], timeout_s=9) as ended:
+    assert not gone.exists()
+    go.touch()
+    assert ended()[0].exit_code == 0
+gone.unlink()
+with systemd.RealSystemd().running([waits], timeout_s=9):
+    pass
+assert gone.exists()
+"""
+
+
+def test_programs_run_meanwhile_and_are_waited_for_in_any_case(one_real):
+    env = {"PYTHONPATH": "/srv/rcm:/srv/rcm-deps"}
+    one_real.node.exec(["python3", "-c", _MEANWHILE], env=env)
+
+
 def test_programs_run_side_by_side_and_answer_in_order(one_real):
     scripts = [f"sleep {1.5 - number / 2}; exit {number}" for number in range(3)]
     began = time.monotonic()

@@ -6,7 +6,8 @@ the fourth door.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from rcm_agent import errors, ports
@@ -79,6 +80,13 @@ class FakeSystemd:
         self, programs: Sequence[Sequence[str]], *, timeout_s: float
     ) -> tuple[ports.Completed, ...]:
         return tuple(self.run(argv, timeout_s=timeout_s) for argv in programs)
+
+    @contextlib.contextmanager
+    def running(
+        self, programs: Sequence[Sequence[str]], *, timeout_s: float
+    ) -> Generator[Callable[[], tuple[ports.Completed, ...]]]:
+        """Run them when their ends are asked for: one of many orders, and always the same."""
+        yield lambda: self.run_all(programs, timeout_s=timeout_s)
 
     def arm(self, name: str, *, delay_s: float, commands: Sequence[Sequence[str]]) -> None:
         self._enter("arm", name)
