@@ -6,8 +6,9 @@ then touch anything.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rcm_agent import (
@@ -31,6 +32,14 @@ NOTHING = "nothing to do: this host has what the Shims ask for"
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a decision needs to know of the host."""
+
+    observed: plan.Observed
+    before: configure.Before
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """What a run would do; empty `operation`: nothing."""
 
@@ -48,48 +57,50 @@ def apply(work: Work, wanted_shims: Sequence[shims.Shim]) -> tuple[Installed, ..
     """
     session.recover(work)
     wanted = _select(work, wanted_shims)
-    observed = _observe(work, wanted)
-    if _settled(work, wanted, observed):
+    if _settled(work, wanted):
         work.tell.note("info", NOTHING, changed=False)
         return work.current.shims
+    with contextlib.ExitStack() as begun:
+        installing = [begun.enter_context(fetch.installing(work, one)) for one in wanted]
+        proposal = _install(work, installing, _look(work, wanted))
+    carry_out(work, proposal)
+    return work.current.shims
+
+
+def _install(work: Work, installing: Sequence[Callable[[], Installed]], seen: Seen) -> Proposal:
+    """Have the binaries in the store and choose what to do; the store is as it was if not."""
     before_fetch = fetch.stored(work)
     try:
-        found = tuple(fetch.install(work, one) for one in wanted)
-        proposal = propose(work, found, observed)
+        proposal = propose(work, tuple(finish() for finish in installing), seen)
         _pass_gate(work, proposal)
     except (errors.AgentError, KeyboardInterrupt) as failure:
         fetch.drop_new(work, before_fetch, failure=failure)
         raise
-    carry_out(work, proposal)
-    return work.current.shims
+    return proposal
 
 
 def preview(work: Work, wanted_shims: Sequence[shims.Shim]) -> Proposal:
     """Return what `apply` would do, without fetching or touching anything."""
     wanted = _select(work, wanted_shims)
-    observed = _observe(work, wanted)
-    if _settled(work, wanted, observed):
+    if _settled(work, wanted):
         return Proposal(operation=None, found=None)
-    return propose(work, tuple(fetch.expect(work, one) for one in wanted), observed)
+    return propose(work, tuple(fetch.expect(work, one) for one in wanted), _look(work, wanted))
 
 
-def propose(work: Work, found: tuple[Installed, ...], observed: plan.Observed) -> Proposal:
+def propose(work: Work, found: tuple[Installed, ...], seen: Seen) -> Proposal:
     """Choose the edit and the steps that bring the host to `found` beside what it has."""
-    assert observed.status is not None  # noqa: S101 - `_observe` refuses a dead CRI
     names = {shim.name for shim in found}
     kept = tuple(s for s in work.current.shims if s.name not in names)
-    before = configure.look(work, observed.status.runtime_version)
+    before = configure.look_again(work, seen.before)  # a download may have taken minutes
     followed = tuple(_with_options(work, shim, before) for shim in found)
-    return _proposal(work, (*kept, *followed), before=before, observed=observed)
+    return _proposal(work, (*kept, *followed), before=before, observed=seen.observed)
 
 
 def without(work: Work, names: frozenset[str]) -> Proposal:
     """Choose the edit and the steps that take Shims away."""
-    observed = _observe(work, ())
-    assert observed.status is not None  # noqa: S101 - `_observe` refuses a dead CRI
+    seen = _look(work, ())
     kept = tuple(s for s in work.current.shims if s.name not in names)
-    before = configure.look(work, observed.status.runtime_version)
-    return _proposal(work, kept, before=before, observed=observed)
+    return _proposal(work, kept, before=seen.before, observed=seen.observed)
 
 
 def _proposal(
@@ -163,24 +174,28 @@ def _select(work: Work, found: Sequence[shims.Shim]) -> tuple[desired.Wanted, ..
     return wanted
 
 
-def _observe(work: Work, wanted: tuple[desired.Wanted, ...]) -> plan.Observed:
-    observed = work.observe(frozenset(w.handler for w in wanted))
+def _look(work: Work, wanted: tuple[desired.Wanted, ...]) -> Seen:
+    """Ask CRI, and containerd's program meanwhile: loading grpc takes as long as a dump."""
+    with check.Check(work.host, work.site).asking() as dumped:
+        observed = work.observe(frozenset(w.handler for w in wanted))
+        dump = dumped()
     if observed.status is None:
         # Its configuration may tell more than its silence: Docker's packages turn CRI off.
-        refusals.cri_is_off(work.site.config, check.Check(work.host, work.site).real())
+        refusals.cri_is_off(work.site.config, dump)
         raise errors.HostError(
             f"CRI does not answer on {work.site.socket}, so nothing was touched",
             advice=f"mend containerd first: journalctl -u {work.site.unit}",
         )
-    return observed
+    return Seen(observed, configure.look(work, observed.status.runtime_version, dump))
 
 
-def _settled(work: Work, wanted: tuple[desired.Wanted, ...], observed: plan.Observed) -> bool:
-    digests = {s.name: s.wanted for s in work.current.shims} | {w.name: w.digest for w in wanted}
-    if not work.current.shims:
+def _settled(work: Work, wanted: tuple[desired.Wanted, ...]) -> bool:
+    """Tell whether this host has what the Shims ask for; the journal alone may know better."""
+    have = {s.name: s.wanted for s in work.current.shims}
+    if not have or not {w.name: w.digest for w in wanted}.items() <= have.items():
         return False
-    tree = work.tree(work.current.containerd)
-    return plan.settled(current=work.current, tree=tree, observed=observed, wanted=digests) and all(
+    tree, observed = work.tree(work.current.containerd), work.observe()
+    return plan.settled(current=work.current, tree=tree, observed=observed, wanted=have) and all(
         fetch.intact(work, shim) for shim in work.current.shims
     )
 

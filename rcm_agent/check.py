@@ -6,7 +6,8 @@ is always `containerd config dump` of the program that runs on this host.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,35 +31,50 @@ class Check:
 
     def real(self) -> Dump:
         """Return the effective configuration of the files in place."""
+        with self.asking() as dumped:
+            return dumped()
+
+    @contextlib.contextmanager
+    def asking(self) -> Generator[Callable[[], Dump]]:
+        """Ask for `real` meanwhile; what you get waits for it."""
         if self.host.kernel.lstat(self.site.config) is None:
-            return self.of(model.Tree(root_path=self.site.config, root=None, imports=()), {})[0]
-        return self._dumps(self.site.config)[0]
+            missing = model.Tree(root_path=self.site.config, root=None, imports=())
+            yield lambda: self.of(missing, {})[0]
+            return
+        with self._dumping(self.site.config) as dumped:
+            yield lambda: dumped()[0]
 
     def of(self, tree: model.Tree, *states: ports.Files) -> tuple[Dump, ...]:
         """Return the effective configurations that `tree` with each of these changes would have.
 
         They are asked for side by side: a dump takes 15 to 50 ms, and most nodes have cores idle.
+        States whose copies are the same bytes are asked for once.
         """
-        flat = [
-            flatten.flatten(tree, changes, f"{settings.SCRATCH}/{number}")
-            for number, changes in enumerate(states)
-        ]
+        plain = [flatten.flatten(tree, changes, settings.SCRATCH) for changes in states]
+        asked = [plain.index(one) for one in plain]
+        flat = {
+            number: flatten.flatten(tree, states[number], f"{settings.SCRATCH}/{number}")
+            for number in dict.fromkeys(asked)
+        }
         kernel = self.host.kernel
         try:
-            for root, copies in flat:
+            for root, copies in flat.values():
                 files.make_directory(kernel, settings.SCRATCH, mode=0o700)
                 files.make_directory(kernel, root.rpartition("/")[0], mode=0o700)
                 for path, data in copies.items():
                     old = files.read(kernel, path)
                     files.replace(kernel, path, data, expected=old, mode=0o600)
-            return self._dumps(*(root for root, _ in flat))
+            with self._dumping(*(root for root, _ in flat.values())) as dumped:
+                dumps = dict(zip(flat, dumped(), strict=True))
+            return tuple(dumps[number] for number in asked)
         finally:
             files.remove_tree(kernel, settings.SCRATCH)
 
-    def _dumps(self, *configs: str) -> tuple[Dump, ...]:
+    @contextlib.contextmanager
+    def _dumping(self, *configs: str) -> Generator[Callable[[], tuple[Dump, ...]]]:
         programs = [(self.site.program, "--config", path, "config", "dump") for path in configs]
-        ended = self.host.systemd.run_all(programs, timeout_s=settings.DUMP_TIMEOUT_S)
-        return tuple(map(_dump, programs, ended))
+        with self.host.systemd.running(programs, timeout_s=settings.DUMP_TIMEOUT_S) as ended:
+            yield lambda: tuple(map(_dump, programs, ended()))
 
 
 def choose(

@@ -43,11 +43,17 @@ class Configuration:
     today: ports.Files
 
 
-def look(work: Work, version: str) -> Before:
-    """Read the files and ask containerd what they mean."""
+def look(work: Work, version: str, dump: check.Dump) -> Before:
+    """Read the files whose effective configuration is `dump`."""
     tree = work.tree(version)
-    dump = check.Check(work.host, work.site).real()
     return Before(tree=tree, dump=dump, release=site.release(version), version=version)
+
+
+def look_again(work: Work, before: Before) -> Before:
+    """Return `before`, or what is there now if somebody edited a file in the meantime."""
+    if work.tree(before.version) == before.tree:
+        return before
+    return look(work, before.version, check.Check(work.host, work.site).real())
 
 
 def choose(work: Work, before: Before, after: records.Generation) -> Configuration:

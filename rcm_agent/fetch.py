@@ -5,19 +5,23 @@ Called by `apply`. Fetching and checking bytes is `host.store`'s; trust and the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 
-from rcm_agent import desired, errors, records, settings
+from rcm_agent import desired, errors, ports, records, settings
 from rcm_agent.host import locations, partials, store, terms
 from rcm_agent.work import Work
 
 UNKNOWN = "(known after the download)"
 
 
-def install(work: Work, wanted: desired.Wanted) -> records.Installed:
-    """Return the Shim with its binary in the store, fetched if need be, and probed.
+@contextlib.contextmanager
+def installing(work: Work, wanted: desired.Wanted) -> Generator[Callable[[], records.Installed]]:
+    """Give what returns the Shim with its binary in the store, fetched if need be, and probed.
+
+    What is in the store already is probed meanwhile; everything else waits until it is called.
 
     Raises:
         FetchError: the artifact could not be had, or is not what was promised.
@@ -25,11 +29,26 @@ def install(work: Work, wanted: desired.Wanted) -> records.Installed:
     """
     have = _current(work, wanted)
     if have is not None and intact(work, have):
-        return dataclasses.replace(have, options=wanted.options)
+        yield lambda: dataclasses.replace(have, options=wanted.options)
+    elif wanted.artifact.sha256 in stored(work):
+        found = _fetch(work, wanted, pinned=None)
+        with _probing(work, found.path) as version:
+            yield lambda: _installed(work, wanted, found, version)
+    else:
+        yield lambda: _install(work, wanted, pinned=have.artifact if have else None)
+
+
+def _install(work: Work, wanted: desired.Wanted, *, pinned: str | None) -> records.Installed:
+    found = _fetch(work, wanted, pinned=pinned)
+    with _probing(work, found.path) as version:
+        return _installed(work, wanted, found, version)
+
+
+def _fetch(work: Work, wanted: desired.Wanted, *, pinned: str | None) -> store.Stored:
     with work.tell.step("fetch", f"{wanted.name} from {shown(wanted.artifact.location)}"):
         found = store.ensure(
             work.host.kernel,
-            _source(wanted, pinned=have.artifact if have else None),
+            _source(wanted, pinned=pinned),
             machine=_machine(work),
             policy=policy(work.chosen),
             timing=_timing(work),
@@ -38,8 +57,14 @@ def install(work: Work, wanted: desired.Wanted) -> records.Installed:
         )
     if wanted.artifact.sha256 is None:
         work.tell.note("warning", f"trusted on first use: sha256 {found.digest}")
+    return found
+
+
+def _installed(
+    work: Work, wanted: desired.Wanted, found: store.Stored, version: Callable[[], str]
+) -> records.Installed:
     with work.tell.step("probe", f"{found.path} -v"):
-        version = probe(work, found.path)
+        told = version()
     return records.Installed(
         name=wanted.name,
         handler=wanted.handler,
@@ -50,7 +75,7 @@ def install(work: Work, wanted: desired.Wanted) -> records.Installed:
         path=found.path,
         member=wanted.artifact.binary,
         options=wanted.options,
-        version=version,
+        version=told,
         proven="not proven: turned off" if not work.chosen.prove else "",
     )
 
@@ -73,8 +98,9 @@ def expect(work: Work, wanted: desired.Wanted) -> records.Installed:
     )
 
 
-def probe(work: Work, path: str) -> str:
-    """Run the shim on the host as containerd would ask it about itself; its version.
+@contextlib.contextmanager
+def _probing(work: Work, path: str) -> Generator[Callable[[], str]]:
+    """Run the shim on the host as containerd would ask it about itself; gives its version.
 
     `-v` must succeed. `-info` must end: containerd 2.3 runs it for every handler while it starts,
     without a deadline, so a shim that hangs there keeps containerd down (seen on 2.3.7).
@@ -83,8 +109,13 @@ def probe(work: Work, path: str) -> str:
         ShimBroken: it does not run, fails, or does not end.
     """
     programs = [(path, "-v"), (path, "-info")]
+    with work.host.systemd.running(programs, timeout_s=settings.PROBE_TIMEOUT_S) as ended:
+        yield lambda: _version(path, ended)
+
+
+def _version(path: str, ended: Callable[[], tuple[ports.Completed, ...]]) -> str:
     try:
-        done, _ = work.host.systemd.run_all(programs, timeout_s=settings.PROBE_TIMEOUT_S)
+        done, _ = ended()
     except errors.UnitError as error:
         raise errors.ShimBroken(
             f"{path} does not run: {error.cause}",
