@@ -54,7 +54,7 @@ class Message(Protocol):
 EARLY = "server is not initialized yet"
 """CRI's answer, before it looks at the call, for some milliseconds after a start (1.6 to 2.x)."""
 
-EARLY_S = 0.02
+EARLY_S = 0.005
 
 Answer = TypeVar("Answer")
 Parse = Callable[[bytes], Answer]
