@@ -58,7 +58,9 @@ def runtime_spec(action: actions.UpdateNodeRuntime) -> Body:
 
 
 def _spec(spec: noderuntime.Spec) -> Body:
-    return {"nodeUID": spec.node_uid, "shims": spec.shims}
+    """Return every field, those with their default too: null in a merge patch removes."""
+    nothing = dict.fromkeys(noderuntime.Spec.__struct_encode_fields__)
+    return nothing | msgspec.to_builtins(spec)
 
 
 def new_class(wanted: actions.RuntimeClassSpec) -> Body:

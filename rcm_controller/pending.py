@@ -59,6 +59,10 @@ NO_WISH_S = 1.0
 """After a 429 without Retry-After; client-go's default."""
 ALL_TROUBLED = 3
 """So many server errors in a row are the server's, not one object's."""
+RESTLESS = 20
+RESTLESS_WITHIN_S = 60.0
+REST_S = 5.0
+"""More than 20 writes of one object in a minute are no rollout: from then on one each 5 s."""
 
 
 @dataclass(slots=True)
@@ -89,6 +93,8 @@ class Pending:
         self._looks = 0
         self._done_since: dict[Key, int] = {}
         self._holds: dict[Key, _Hold] = {}
+        self._written: dict[Key, tuple[float, int]] = {}
+        """Since when, and how often, each object was written with success."""
         self._troubles = 0
         """Writes in a row that the server could not answer."""
 
@@ -110,6 +116,7 @@ class Pending:
         with self._lock:
             late = {where for where, at in self._done_since.items() if at >= look}
             self._done_since = {where: self._done_since[where] for where in late}
+            self._written = _recent(self._written, self._time.monotonic())
             self._tasks = {where: task for where, task in tasks.items() if where not in late}
             return len(self._tasks)
 
@@ -160,12 +167,24 @@ class Pending:
     def _note_object(self, where: Key, outcome: Outcome, wish_s: float | None) -> None:
         if outcome in {Outcome.OK, Outcome.SKIPPED, Outcome.THROTTLED}:
             self._holds.pop(where, None)
+            self._rest(where, outcome)
             return
         former = self._holds.get(where)
         failures = 1 if former is None else former.failures + 1
         curve = SLOW if outcome in {Outcome.REFUSED, Outcome.SAME} else QUICK
         pause = curve.after(failures, random=self._random, wish_s=wish_s)
         self._holds[where] = _Hold(failures, self._time.monotonic() + pause)
+
+    def _rest(self, where: Key, outcome: Outcome) -> None:
+        """Slow down when one object is written again and again: somebody undoes it, or we err."""
+        now = self._time.monotonic()
+        began, count = self._written.get(where, (now, 0))
+        if now - began > RESTLESS_WITHIN_S:
+            began, count = now, 0
+        count += outcome is Outcome.OK
+        self._written[where] = (began, count)
+        if count > RESTLESS:
+            self._holds[where] = _Hold(0, now + REST_S)
 
     def _note_server(self, outcome: Outcome, wish_s: float | None) -> None:
         """Close the budget for everybody while the server is in trouble."""
@@ -182,6 +201,17 @@ class Pending:
 
 _FOREVER = 3600.0
 """Nothing to do: a new plan wakes the writers."""
+
+
+def _recent(written: dict[Key, tuple[float, int]], now: float) -> dict[Key, tuple[float, int]]:
+    """Forget what is long ago, when there is much of it."""
+    if len(written) < _MUCH:
+        return written
+    return {where: w for where, w in written.items() if now - w[0] <= RESTLESS_WITHIN_S}
+
+
+_MUCH = 20_000
+"""More objects than 15,000 nodes give in a minute at any sane budget."""
 
 
 def key(action: actions.Action) -> Key:
