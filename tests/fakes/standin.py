@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from rcm_api import conditions, noderuntime
 from rcm_api.noderuntime import Phase, Wanted
@@ -129,6 +129,17 @@ def wipe(node: NodeState, uid: str) -> NodeState:
     return replace(
         node, uid=uid, entries={}, store=frozenset(), generation=0, restarts=0, rollbacks=0
     )
+
+
+def register(node: NodeState, uid: str) -> NodeState:
+    """Give the machine another UID: what it was asked is void, what it has it keeps."""
+    entries = {name: Entry(name, **_kept(entry)) for name, entry in node.entries.items()}
+    return replace(node, uid=uid, entries={n: e for n, e in entries.items() if e.digest})
+
+
+def _kept(entry: Entry) -> dict[str, Any]:
+    """A trial that was cut off is undone: the former version is what is there."""
+    return {"digest": entry.digest, "handler": entry.handler, "options": entry.options}
 
 
 def url(entry: Entry) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import replace as changed
 from datetime import timedelta
 from typing import Any
 
@@ -100,10 +101,8 @@ class Fleet:
         self.leave(name)
         self.joined += 1
         uid = f"{name}-{self.joined}"
-        state = standin.wipe(former, uid) if wiped else replace(former, uid=uid)
-        self.machines[name] = Machine(
-            standin.restart(state, self.cluster.time()), since=self.cluster.now
-        )
+        begin = standin.wipe if wiped else standin.register
+        self.machines[name] = Machine(begin(former, uid), since=self.cluster.now)
         self._register(name, kept)
 
     def die(self, name: str) -> None:
@@ -136,7 +135,7 @@ class Fleet:
     def change(self, name: str, **fields: Any) -> None:
         """Change what the agent finds on its host."""
         machine = self.machines[name]
-        machine.state = replace(machine.state, **fields)
+        machine.state = changed(machine.state, **fields)
         self.look(name, 0.1)
 
     def look(self, name: str, delay: float) -> None:

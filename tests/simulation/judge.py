@@ -65,7 +65,9 @@ class Judge(controllers.Judge):
         found = {state.name}
         for node in oracle.selected(view, self.cluster.nodes):
             machine = self.fleet.machines[node.name].state
-            entry = machine.entries.get(shim)
+            entry, runtime = machine.entries.get(shim), self.cluster.runtimes.get(node.name)
+            if runtime is None or runtime.spec.node_uid != node.uid:
+                continue  # another machine by now, whatever the former one tried
             if entry is None or entry.wanted is None or standin.url(entry) != url:
                 continue
             tries = entry.work == "apply" or entry.phase in oracle.DEAD

@@ -77,15 +77,13 @@ def answered(entry: noderuntime.ShimWanted, told: noderuntime.ShimObserved | Non
     )
 
 
-def failed(runtime: noderuntime.NodeRuntime | None, name: str) -> str:
-    """Return the digest at which a node has failed, empty: none."""
-    entry = None if runtime is None else runtime.wanted(name)
-    if runtime is None or entry is None or entry.phase is not Wanted.ACTIVE:
+def failed(runtime: noderuntime.NodeRuntime, name: str) -> str:
+    """Return the digest that a node has tried in vain, empty: none."""
+    entry, told = runtime.wanted(name), runtime.observed(name)
+    if entry is None or told is None or told.phase not in DEAD or not answered(entry, told):
         return ""
-    told = runtime.observed(name)
-    if told is None or told.phase not in DEAD or not answered(entry, told):
-        return ""
-    return entry.digest
+    fetching = entry.phase is Wanted.PREFETCH and told.phase is Phase.FAILED
+    return "" if entry.phase is Wanted.ABSENT or fetching else entry.digest
 
 
 def changing(runtime: noderuntime.NodeRuntime | None, state: standin.NodeState, name: str) -> bool:

@@ -58,8 +58,10 @@ def _spent(scene: Scene, view: views.ShimView) -> set[str]:
 def _spends(scene: Scene, view: views.ShimView, name: str, chosen: bool) -> bool:  # noqa: FBT001
     known, runtime = scene.known_nodes.get(name), scene.cluster.runtimes.get(name)
     down = known is not None and not known.ready
-    if chosen and (down or _has_failed(scene, view, name)):
-        return True
+    if chosen and known is not None:
+        served = oracle.wanted_digest(view, known.os, known.arch)
+        if (down and served) or _has_failed(scene, view, name):
+            return True
     state = scene.fleet.machines[name].state
     return not down and scene.is_ours(name) and oracle.changing(runtime, state, view.name)
 
