@@ -26,12 +26,8 @@ from rcm_controller import (
     metrics,
     rollout,
     settings,
-    status,
     store,
-    survey,
-    world,
 )
-from rcm_controller.actions import Action
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
@@ -51,12 +47,6 @@ IDLE_S = 5.0
 """Nobody waits longer without looking, whatever woke or did not wake it."""
 SURPRISE = backoff.Backoff(base_s=1.0, cap_s=30.0)
 """After an error that nobody expected."""
-
-
-def decide(seen: world.World) -> tuple[Action, ...]:
-    """Return all that is due: what nodes shall do, and what Shims shall say."""
-    found = survey.look(seen)
-    return (*rollout.decide(found), *status.changed(seen, status.of(found)))
 
 
 class Patience:
@@ -108,7 +98,7 @@ class Program:
                 time=self._time,
                 random=random.random,
                 told=self._told,
-                decide=decide,
+                decide=rollout.plan,
                 policy=chosen.policy,
                 writes_per_s=chosen.write_budget_per_s,
             )
