@@ -4,6 +4,8 @@ place      every release, real and simulated
 real       every release, real only: for what the simulated host does not show
 one_place  one release, real and simulated: for what has nothing to do with containerd
 one_real   one release, real only
+
+`api_server`, for the contract of `rcm_api.client`, comes from a module of its own.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ import pytest
 
 from rcm_agent import ports
 from tests.contract import remote
+from tests.contract.api_servers import api_server
 from tests.fakes import host as fake
 from tests.testbed import containerd, fixtures, nodes
+
+__all__ = ["api_server"]
 
 FAKES = ("1.6.20", "1.7.24", "2.3.4")
 _POLL_S = 0.05

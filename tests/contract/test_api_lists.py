@@ -1,0 +1,118 @@
+"""How lists come from any API server: in pages of one moment, whole or with selectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rcm_api.client import api, errors, resources
+from tests.contract.api_servers import WIDGETS, ApiServer, widget
+
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "PAGE", 2)
+
+
+@pytest.fixture
+def client(api_server: ApiServer) -> api.Client:
+    """A client of a server with five objects."""
+    found = api_server.client()
+    for name in NAMES:
+        parity = "odd" if NAMES.index(name) % 2 else "even"
+        body = widget(name, labels={"parity": parity, name: "yes"})
+        found.create(WIDGETS, body, decode=api.ignore)
+    return found
+
+
+def names(client: api.Client, **selection: str) -> list[str]:
+    return [
+        item["metadata"]["name"]
+        for item in client.list(WIDGETS, decode=api.document, selection=api.Selection(**selection))
+    ]
+
+
+def read(page: api.Page) -> list[str]:
+    return [api.document(item)["metadata"]["name"] for item in page.items]
+
+
+def test_a_list_is_whole_and_sorted_by_name(client: api.Client):
+    assert names(client) == NAMES
+
+
+def test_an_empty_list_has_a_version(api_server: ApiServer):
+    pages = list(api_server.client().pages(WIDGETS))
+
+    assert [read(page) for page in pages] == [[]]
+    assert int(pages[0].resource_version) > 0
+
+
+def test_all_pages_tell_of_one_moment(client: api.Client):
+    pages = client.pages(WIDGETS)
+    first = next(pages)
+    client.create(WIDGETS, widget("bb"), decode=api.ignore)
+    client.delete(WIDGETS, "d")
+    others = list(pages)
+
+    assert [read(page) for page in (first, *others)] == [["a", "b"], ["c", "d"], ["e"]]
+    assert {page.resource_version for page in others} == {first.resource_version}
+
+
+def test_a_list_that_takes_too_long_has_to_begin_anew(api_server: ApiServer, client: api.Client):
+    pages = client.pages(WIDGETS)
+    next(pages)
+    _forget_history(api_server, client)
+    with pytest.raises(errors.Gone):
+        list(pages)
+
+    assert names(client)[:5] == NAMES
+
+
+def _forget_history(server: ApiServer, client: api.Client) -> None:
+    for number in range(3):  # the last revision before a compaction is kept
+        client.create(WIDGETS, widget(f"later-{number}"), decode=api.ignore)
+        server.compact()
+
+
+@pytest.mark.parametrize(
+    ("selector", "expected"),
+    [
+        ("parity=even", ["a", "c", "e"]),
+        ("parity!=even", ["b", "d"]),
+        ("a", ["a"]),
+        ("!a", ["b", "c", "d", "e"]),
+        ("parity=odd,b=yes", ["b"]),
+        ("parity=none", []),
+    ],
+)
+def test_labels_select(client: api.Client, selector: str, expected: list[str]):
+    assert names(client, labels=selector) == expected
+
+
+def test_fields_select(client: api.Client):
+    assert names(client, fields="metadata.name=c") == ["c"]
+    assert names(client, fields="metadata.name!=c") == ["a", "b", "d", "e"]
+
+
+def test_only_some_fields_select(client: api.Client):
+    with pytest.raises(errors.Invalid):
+        names(client, fields="spec.size=1")
+
+
+def _leases(client: api.Client) -> Iterator[str]:
+    selection = api.Selection(namespace="default")
+    for item in client.list(resources.LEASES, decode=api.document, selection=selection):
+        yield item["metadata"]["name"]
+
+
+def test_a_namespace_selects(api_server: ApiServer):
+    client = api_server.client()
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "x"}}
+    client.create(resources.LEASES, body, decode=api.ignore, namespace="default")
+    client.create(resources.LEASES, body, decode=api.ignore, namespace="kube-public")
+
+    assert list(_leases(client)) == ["x"]
+    client.delete(resources.LEASES, "x", namespace="kube-public")
