@@ -53,8 +53,8 @@ class Task:
 
 QUICK = backoff.Backoff(base_s=0.5, cap_s=30.0)
 """After a conflict the watch is a moment behind; later the server or an object is in trouble."""
-SLOW = backoff.Backoff(base_s=30.0, cap_s=600.0)
-"""After a no that only a person changes: seen within ten minutes, and no noise meanwhile."""
+SLOW = backoff.Backoff(base_s=30.0, cap_s=300.0)
+"""After a no that only a person changes: seen within five minutes, and no noise meanwhile."""
 NO_WISH_S = 1.0
 """After a 429 without Retry-After; client-go's default."""
 ALL_TROUBLED = 3
@@ -69,6 +69,7 @@ REST_S = 5.0
 class _Hold:
     failures: int
     until: float
+    refused: bool = False
 
 
 class Pending:
@@ -166,14 +167,26 @@ class Pending:
 
     def _note_object(self, where: Key, outcome: Outcome, wish_s: float | None) -> None:
         if outcome in {Outcome.OK, Outcome.SKIPPED, Outcome.THROTTLED}:
-            self._holds.pop(where, None)
+            self._release(where, outcome)
             self._rest(where, outcome)
             return
         former = self._holds.get(where)
         failures = 1 if former is None else former.failures + 1
         curve = SLOW if outcome in {Outcome.REFUSED, Outcome.SAME} else QUICK
         pause = curve.after(failures, random=self._random, wish_s=wish_s)
-        self._holds[where] = _Hold(failures, self._time.monotonic() + pause)
+        until = self._time.monotonic() + pause
+        self._holds[where] = _Hold(failures, until, refused=outcome is Outcome.REFUSED)
+
+    def _release(self, where: Key, outcome: Outcome) -> None:
+        """End a hold; when a refused write is taken at last, its whole kind may try again."""
+        former = self._holds.pop(where, None)
+        if former is None or not former.refused or outcome is not Outcome.OK:
+            return
+        self._holds = {
+            other: hold
+            for other, hold in self._holds.items()
+            if not (hold.refused and other[0] == where[0])
+        }
 
     def _rest(self, where: Key, outcome: Outcome) -> None:
         """Slow down when one object is written again and again: somebody undoes it, or we err."""

@@ -19,12 +19,11 @@ import urllib3
 
 from rcm_api import names, noderuntime
 from rcm_api.client import api, credentials, errors, http, reflector, resources
+from tests.controller_run import objects
 from tests.fakes import agents, standin
 from tests.testbed import controlplane
 
 ROOT = pathlib.Path(__file__).parents[2]
-URL = "https://example.com/spin-{}.tar.gz"
-CRDS = ("shims", "noderuntimes")
 
 
 def client(plane: controlplane.ControlPlane) -> api.Client:
@@ -57,56 +56,6 @@ def until(true: Callable[[], object], what: str, *, seconds: float = 30.0) -> fl
     return time.monotonic() - began
 
 
-def node(name: str) -> dict[str, object]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
-        "status": {
-            "nodeInfo": dict.fromkeys(_NODE_INFO, "")
-            | {"operatingSystem": "linux", "architecture": "amd64"},
-            "conditions": [
-                {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-            ],
-        },
-    }
-
-
-_NODE_INFO = (
-    "machineID",
-    "systemUUID",
-    "bootID",
-    "kernelVersion",
-    "osImage",
-    "containerRuntimeVersion",
-    "kubeletVersion",
-    "kubeProxyVersion",
-)
-
-
-def shim(version: int = 1, **rollout: object) -> dict[str, object]:
-    url = URL.format(version)
-    platform = {
-        "os": "linux",
-        "arch": "amd64",
-        "location": url,
-        "sha256": standin.content(url),
-    }
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": "Shim",
-        "metadata": {"name": "spin-v2"},
-        "spec": {
-            "fetchStrategy": {"platforms": [platform]},
-            "runtimeClass": {"name": "wasmtime-spin-v2", "handler": "spin-v2"},
-            "rolloutStrategy": {
-                "type": "rolling",
-                "rolling": {"maxUpdate": 2, "canary": {"soakSeconds": 1}} | rollout,
-            },
-        },
-    }
-
-
 class Cluster:
     """Nodes with agents, and what a test asks about them."""
 
@@ -117,9 +66,12 @@ class Cluster:
         self.asks = client(plane)
         install(plane, self.asks)
         self.names = [f"worker-{n}" for n in range(count)]
-        made = [self.asks.create(resources.NODES, node(name), decode=_MADE) for name in self.names]
+        made = [
+            self.asks.create(resources.NODES, objects.node(name), decode=_MADE)
+            for name in self.names
+        ]
         quick = standin.Behaviour(fetch_s=0.1, apply_s=apply_s)
-        behaviours = {standin.content(URL.format(n)): quick for n in range(1, 9)}
+        behaviours = {standin.content(objects.URL.format(n)): quick for n in range(1, 9)}
         self.agents = agents.Agents(
             self.asks,
             [

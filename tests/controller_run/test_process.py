@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.controller_run import cluster
+from tests.controller_run import cluster, objects
 from tests.testbed import controlplane
 
 pytestmark = pytest.mark.timeout(90)
@@ -16,14 +16,14 @@ def test_a_shim_becomes_ready_on_all_nodes_and_an_upgrade_too(
 ):
     here = cluster.Cluster(control_plane, count=4)
     with here.alive(), cluster.controller(control_plane, "a") as process:
-        here.apply(cluster.shim())
+        here.apply(objects.shim())
         cluster.until(here.ready, "the Shim is ready")
 
         assert here.labelled() == 4
         assert 'rcm_shim_nodes{phase="ready",shim="spin-v2"} 4.0' in process.get("/metrics")
         assert process.get("/healthz") == process.get("/readyz") == "ok\n"
 
-        here.apply(cluster.shim(2))
+        here.apply(objects.shim(2))
         cluster.until(here.ready, "the upgrade is ready")
 
         assert here.labelled() == 4
@@ -39,7 +39,7 @@ def two_controllers(plane: controlplane.ControlPlane, stack: contextlib.ExitStac
     cluster.until(lambda: here.holder().startswith("a_"), "the first one leads")
     second = stack.enter_context(cluster.controller(plane, "b"))
     cluster.until(lambda: second.get("/readyz") == "ok\n", "the standby is ready")
-    here.apply(cluster.shim(maxUpdate=1))
+    here.apply(objects.shim(maxUpdate=1))
     cluster.until(lambda: here.labelled() >= 2, "two nodes are done")
     return here, first, second
 
