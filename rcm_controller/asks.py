@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from rcm_api.noderuntime import ShimWanted, Wanted
+from rcm_api.noderuntime import Artifact, ShimObserved, ShimWanted, Wanted
 from rcm_controller.survey import Cell
 from rcm_controller.targets import Target
 
@@ -47,10 +47,24 @@ def told(former: ShimWanted, target: Target) -> bool:
     )
 
 
-def absent(former: ShimWanted, *, now: datetime) -> ShimWanted:
+def absent(cell: Cell, *, now: datetime) -> ShimWanted | None:
     """Ask to clean up; a new attempt, so that an answer to an older question is not taken for it."""
-    return msgspec.structs.replace(
-        former, phase=Wanted.ABSENT, attempt=former.attempt + 1, asked_at=now
+    if cell.entry is None:
+        return None if cell.seen is None else _unasked(cell.seen, now)
+    attempt = cell.entry.attempt + 1
+    return msgspec.structs.replace(cell.entry, phase=Wanted.ABSENT, attempt=attempt, asked_at=now)
+
+
+def _unasked(seen: ShimObserved, now: datetime) -> ShimWanted:
+    """Ask about something that an earlier object of the node asked for."""
+    return ShimWanted(
+        name=seen.name,
+        handler=seen.handler,
+        artifact=Artifact(url=""),
+        digest=seen.digest,
+        phase=Wanted.ABSENT,
+        attempt=seen.observed_attempt + 1,
+        asked_at=now,
     )
 
 

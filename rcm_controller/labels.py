@@ -23,7 +23,7 @@ def changes(survey: Survey) -> Mapping[str, Mapping[str, bool]]:
         labels = survey.world.nodes[name].labels
         for shim in due:
             wrong = labels.get(names.ready_label(shim)) != names.READY
-            if wrong and survey.courses[shim].started:
+            if wrong and _may_set(survey.courses[shim]):
                 found.setdefault(name, {})[shim] = True
     for name, shims in survey.labels.items():
         for stray in set(shims).difference(expected.get(name, ())):
@@ -38,6 +38,11 @@ def _expected(survey: Survey) -> Mapping[str, list[str]]:
             if is_ready(cell, course):
                 expected.setdefault(cell.node.name, []).append(course.name)
     return expected
+
+
+def _may_set(course: Course) -> bool:
+    """What a held Shim has stays as it is; it gets nothing new."""
+    return course.started and course.aim is Aim.ROLL
 
 
 def is_ready(cell: Cell, course: Course) -> bool:

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rcm_controller import canaries
+from rcm_controller import canaries, survey
 from rcm_controller.canaries import Stage
 from rcm_controller.states import State
 from rcm_controller.survey import Cell, Course
@@ -81,7 +81,7 @@ def violation(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> Held |
         found = _control_plane(ledger, cell, control_plane)
         if found is not None:
             return found
-    if handler_in_use(ledger.course.name, cell):
+    if survey.rivals(cell):
         return Held.HANDLER_IN_USE
     return None if ledger.at_once else _in_waves(ledger, cell)
 
@@ -100,14 +100,6 @@ def _in_waves(ledger: Ledger, cell: Cell) -> Held | None:
     if stage is Stage.UNPROVEN and ledger.slots.get(kind, 0) < 1:
         return Held.CANARIES_FIRST
     return Held.BUDGET_SPENT if ledger.free < 1 else None
-
-
-def handler_in_use(name: str, cell: Cell) -> bool:
-    """Tell whether another Shim's entry on the node has the handler, perhaps until it is clean."""
-    if cell.runtime is None or cell.target is None or len(cell.runtime.spec.shims) < 2:  # noqa: PLR2004 - ours and another
-        return False
-    handler = cell.target.handler
-    return any(e.handler == handler and e.name != name for e in cell.runtime.spec.shims)
 
 
 def spend(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rcm_api import shim
 from rcm_controller.states import State
-from rcm_controller.survey import Cell, Course
+from rcm_controller.survey import Aim, Cell, Course
 from rcm_controller.world import World
 
 SPENDING = frozenset(
@@ -29,8 +29,8 @@ def share(count: int | str, nodes: int) -> int:
 
 
 def total(course: Course) -> int:
-    """Return what percentages refer to: selected nodes, or those to be cleaned if there are none."""
-    return len(course.cells) or len(course.leaving)
+    """Return what percentages refer to: selected nodes; of a deleted Shim, those it is left on."""
+    return len(course.leaving) if course.aim is Aim.REMOVE else len(course.cells)
 
 
 def allowed(course: Course) -> int:
@@ -50,6 +50,8 @@ def spends_leaving(cell: Cell, world: World) -> bool:
     """
     if not cell.live or silent(cell, world):
         return False
+    if cell.state is State.LEAVING:
+        return cell.changing
     return cell.state in SPENDING or (cell.state in REMOVAL and cell.installed)
 
 

@@ -27,9 +27,8 @@ def questions(
     if not course.leaving:
         return
     yield from _answered(course, survey.world)
-    if course.rollout.paused and not course.deleting and course.view is not None:
-        return
-    due = [c for c in course.leaving if c.state is State.LEAVING and not labelled(c, survey)]
+    leaving = (c for c in course.leaving if c.state is State.LEAVING)
+    due = [c for c in leaving if not labelled(c, course, survey)]
     left: list[Cell] = []
     for cell in sorted(due, key=_place):
         if _costs(cell):
@@ -39,7 +38,7 @@ def questions(
             free -= 1
             if cell.node.control_plane:
                 control_plane.busy.add(cell.node.name)
-        yield cell, _absent(cell, survey.world)
+        yield cell, asks.absent(cell, now=survey.world.now)
     if free < 1:
         yield from _room(course, [c for c in left if _idle(c)], survey.world)
 
@@ -49,13 +48,12 @@ def _answered(course: Course, world: World) -> Iterator[Question]:
         if cell.state is State.CLEAN:
             yield cell, None
         elif cell.state is State.REMOVAL_FAILED and _again(cell, world):
-            yield cell, _absent(cell, world)
+            yield cell, asks.absent(cell, now=world.now)
 
 
-def labelled(cell: Cell, survey: Survey) -> bool:
+def labelled(cell: Cell, course: Course, survey: Survey) -> bool:
     """Tell whether pods may still be sent to the node."""
-    name = "" if cell.entry is None else cell.entry.name
-    return name in survey.labels.get(cell.node.name, ())
+    return course.name in survey.labels.get(cell.node.name, ())
 
 
 def forsaken(cell: Cell, course: Course, world: World) -> bool:
@@ -73,13 +71,9 @@ def _dead(cell: Cell, world: World, deadline: timedelta) -> bool:
     return not cell.node.ready and (since is None or since <= world.now - deadline)
 
 
-def _absent(cell: Cell, world: World) -> ShimWanted | None:
-    return None if cell.entry is None else asks.absent(cell.entry, now=world.now)
-
-
 def _costs(cell: Cell) -> bool:
-    """A node with nothing installed, or that is down anyway, is asked at once."""
-    return cell.live and cell.installed
+    """A node with nothing installed, that changes or is down anyway is asked at once."""
+    return cell.live and cell.installed and not cell.changing
 
 
 def _idle(cell: Cell) -> bool:

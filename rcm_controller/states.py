@@ -84,6 +84,16 @@ def selected(
     return _fetch(entry, seen, target, late=late)
 
 
+def unserved(entry: ShimWanted | None, seen: ShimObserved | None, *, late: datetime) -> State:
+    """Classify a selected node for which there is nothing: what was begun there may still run."""
+    if entry is None:
+        return State.UNSUPPORTED
+    if seen is not None and seen.phase in CHANGING:
+        return State.WITHDRAWING
+    found = _staying(entry, seen, late)
+    return State.UNSUPPORTED if found is State.LEAVING else found
+
+
 def leaving(entry: ShimWanted, seen: ShimObserved | None, *, late: datetime) -> State:
     """Classify a node that shall have nothing of the Shim."""
     if entry.phase is not Wanted.ABSENT:
@@ -116,9 +126,9 @@ def _unheard(entry: ShimWanted, target: Target, late: datetime) -> State:
 
 
 def _given_up(entry: ShimWanted, target: Target) -> State:
-    """What to think of a question without an answer: an old one may be replaced now."""
+    """What to think of a question without an answer: an old one is to be taken back."""
     stands = entry.phase is Wanted.ACTIVE and entry.digest == target.digest
-    return State.STUCK if stands else State.FETCHING
+    return State.STUCK if stands else State.WITHDRAWING
 
 
 def _changing(entry: ShimWanted, seen: ShimObserved, target: Target, *, late: datetime) -> State:

@@ -7,7 +7,7 @@ one pass over nodes and Shims, and no date is parsed in it. Pure.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -44,15 +44,25 @@ class Cell(msgspec.Struct, frozen=True, gc=False):
     state: State
 
     @property
+    def shim(self) -> str:
+        """Name of the Shim, of a cell that has an entry or an answer."""
+        known = self.entry or self.seen
+        return "" if known is None else known.name
+
+    @property
     def live(self) -> bool:
         """Tell whether the node can be asked to change now."""
         return self.node.ready and not self.node.deleting
 
     @property
+    def changing(self) -> bool:
+        """Tell whether the agent is about to touch the node."""
+        return self.seen is not None and self.seen.phase in states.CHANGING
+
+    @property
     def installed(self) -> bool:
         """Tell whether something of the Shim may be in use by containerd."""
-        seen = self.seen
-        return seen is not None and (bool(seen.digest) or seen.phase in states.CHANGING)
+        return self.changing or (self.seen is not None and bool(self.seen.digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ class Course:
     leaving: list[Cell] = field(default_factory=list[Cell])
     """Others that have an entry."""
     held: list[Cell] = field(default_factory=list[Cell])
-    """With `HOLD`: every node that has an entry."""
+    """With `HOLD`: nodes that have an entry and keep it."""
 
     @property
     def wanted(self) -> shim.Shim | None:
@@ -115,11 +125,11 @@ def look(world: World) -> Survey:
     for name, node in world.nodes.items():
         runtime = current(world, node)
         entries = {} if runtime is None else {e.name: e for e in runtime.spec.shims}
-        for sorter in rolling:
-            sorter.take(node, runtime, entries)
-        if runtime is not None:
-            for entry in entries.values():
-                _leave(courses, Cell(node, runtime, entry, None, None, State.LEAVING), late)
+        known = sum([sorter.take(node, runtime, entries) for sorter in rolling])
+        if runtime is not None and (entries or len(runtime.status.shims) > known):
+            asked = {sorter.name for sorter in rolling if sorter.selects(node)}
+            for cell in _others(node, runtime, asked):
+                _leave(courses, cell, late)
         if names.READY_PREFIX in "\n".join(node.labels):
             labels[name] = _labelled(node)
     return Survey(world=world, courses=dict(sorted(courses.items())), labels=labels)
@@ -147,21 +157,31 @@ class _Sorter:
     def __init__(self, course: Course, late: datetime) -> None:
         self._course = course
         self._late = late
+        self._selector = None if course.wanted is None else course.wanted.node_selector
         self._targets: dict[tuple[str, str], Target | None] = {}
+
+    @property
+    def name(self) -> str:
+        """Of the Shim."""
+        return self._course.name
+
+    def selects(self, node: views.NodeView) -> bool:
+        """Tell whether the node shall have the Shim."""
+        return selects(self._selector, node)
 
     def take(
         self, node: views.NodeView, runtime: NodeRuntime | None, entries: dict[str, ShimWanted]
-    ) -> None:
+    ) -> bool:
         """Add the node's cell if the Shim selects it; takes its entry out of `entries`."""
+        if not self.selects(node):
+            return False
         course = self._course
-        wanted = course.wanted
-        if wanted is None or not selects(wanted.node_selector, node):
-            return
         entry = entries.pop(course.name, None)
         seen = None if runtime is None else observed(runtime, course.name)
         target = self._target(node.os, node.arch)
         state = self._state(runtime, entry, seen, target)
         course.cells.append(Cell(node, runtime, entry, seen, target, state))
+        return True
 
     def _state(
         self,
@@ -171,7 +191,7 @@ class _Sorter:
         target: Target | None,
     ) -> State:
         if target is None:
-            return State.UNSUPPORTED
+            return states.unserved(entry, seen, late=self._late)
         state = states.selected(entry, seen, target, late=self._late)
         if state in _UNPROVEN and runtime is not None and _unsupported(runtime):
             return State.UNSUPPORTED
@@ -231,19 +251,52 @@ def _aim(view: views.ShimView, taken: claims.Taken | None, policy: Policy) -> Ai
     return Aim.ROLL
 
 
+def _others(
+    node: views.NodeView, runtime: NodeRuntime, selected: Collection[str]
+) -> Iterator[Cell]:
+    """Yield entries that no Shim needs here, and what a node has and is not asked about."""
+    asked = {entry.name: entry for entry in runtime.spec.shims}
+    for name, entry in asked.items():
+        if name not in selected:
+            yield Cell(node, runtime, entry, observed(runtime, name), None, State.LEAVING)
+    for seen in runtime.status.shims:
+        if seen.digest and seen.name not in asked and seen.name not in selected:
+            yield Cell(node, runtime, None, seen, None, State.LEAVING)
+
+
 def _leave(courses: dict[str, Course], cell: Cell, late: datetime) -> None:
-    """Put an entry that no selected node needs with its course, or with one for the orphans."""
-    entry, runtime = cell.entry, cell.runtime
-    if entry is None or runtime is None:
-        return
-    course = courses.get(entry.name)
+    """Put a cell with its Shim, or with a course for what is left of a Shim that is gone."""
+    course = courses.get(cell.shim)
     if course is None:
-        course = Course(name=entry.name, view=None, aim=Aim.REMOVE, rollout=shim.Rollout())
-        courses[entry.name] = course
-    seen = observed(runtime, entry.name)
-    state = states.leaving(entry, seen, late=late)
-    cell = msgspec.structs.replace(cell, seen=seen, state=state)
-    (course.held if course.aim is Aim.HOLD else course.leaving).append(cell)
+        course = Course(name=cell.shim, view=None, aim=Aim.REMOVE, rollout=shim.Rollout())
+        courses[cell.shim] = course
+    if cell.entry is not None:
+        state = states.leaving(cell.entry, cell.seen, late=late)
+        cell = msgspec.structs.replace(cell, state=state)
+    held = _is_held(courses, course, cell)
+    (course.held if held else course.leaving).append(cell)
+
+
+def _is_held(courses: Mapping[str, Course], course: Course, cell: Cell) -> bool:
+    """A Shim without effects keeps its nodes, but for those that others may have.
+
+    These are nodes that a readable manifest does not select, and those where the older Shim waits
+    for the handler.
+    """
+    if course.aim is not Aim.HOLD:
+        return False
+    if course.wanted is not None and not selects(course.wanted.node_selector, cell.node):
+        return False
+    return not any(courses[name].aim is Aim.ROLL for name in rivals(cell) if name in courses)
+
+
+def rivals(cell: Cell) -> tuple[str, ...]:
+    """Return other Shims that have an entry with the same handler on the node."""
+    runtime, entry = cell.runtime, cell.entry
+    if runtime is None or entry is None or len(runtime.spec.shims) < 2:  # noqa: PLR2004 - and another
+        return ()
+    found = runtime.spec.shims
+    return tuple(e.name for e in found if e.handler == entry.handler and e.name != entry.name)
 
 
 def _labelled(node: views.NodeView) -> tuple[str, ...]:

@@ -17,9 +17,11 @@ from rcm_controller.targets import Target
 from rcm_controller.world import World
 
 FETCH = frozenset({State.FETCHING, State.OVERDUE, State.WITHDRAWING, State.UNSUPPORTED})
-LONGEST_DOUBLING = 6
-"""Fetching is tried for ever, at last every 64 backoffs: half an hour with the default, so that a
-mirror that was down for a night is found again soon. A guess."""
+LONGEST_DOUBLING = 5
+"""Removal is tried for ever, at last every 32 backoffs: 16 minutes with the default. A guess."""
+FETCH_ATTEMPTS = 9
+"""Fetching disturbs nobody, so it is tried longer than changing: an hour with the default backoff,
+as long as an outage that the rest of the system must survive (faults.md R13)."""
 
 
 def questions(course: Course, world: World) -> Iterator[tuple[Cell, ShimWanted]]:
@@ -29,9 +31,10 @@ def questions(course: Course, world: World) -> Iterator[tuple[Cell, ShimWanted]]
         target = cell.target
         if target is None or (cell.state is State.READY and _is_settled(cell, target)):
             continue
-        if not target.pinned and first.get(target.platform) != cell.node.name:
-            continue
-        found = _question(course.name, cell, target, world=world)
+        if target.pinned or first.get(target.platform) == cell.node.name:
+            found = _question(course.name, cell, target, world=world)
+        else:
+            found = _until_pinned(cell, world)
         if found is not None and found != cell.entry:
             yield cell, found
 
@@ -55,6 +58,15 @@ def _question(name: str, cell: Cell, target: Target, *, world: World) -> ShimWan
     return asks.entry(cell, name, former.phase, target=target, now=now)
 
 
+def _until_pinned(cell: Cell, world: World) -> ShimWanted | None:
+    """What was asked and never answered must not begin later; what is proven stays."""
+    if cell.state is not State.WITHDRAWING or cell.entry is None:
+        return None
+    if cell.entry.phase is Wanted.PREFETCH:
+        return None
+    return asks.hold(cell.entry, now=world.now)
+
+
 def _is_old(state: State, former: ShimWanted, target: Target) -> bool:
     """A node at the gate for a former digest has touched nothing: it may turn to the new one."""
     return state is State.WAITING and former.digest != target.digest
@@ -62,8 +74,12 @@ def _is_old(state: State, former: ShimWanted, target: Target) -> bool:
 
 def exhausted(cell: Cell, world: World) -> bool:
     """Tell whether a failed node is left to a person."""
-    attempts = 0 if cell.entry is None else cell.entry.attempt + 1
-    return cell.state is State.FAILED and attempts >= world.policy.attempts
+    if cell.entry is None or cell.state not in {State.FAILED, State.FETCH_FAILED}:
+        return False
+    most = world.policy.attempts
+    if cell.state is State.FETCH_FAILED:
+        most = max(most, FETCH_ATTEMPTS)
+    return cell.entry.attempt + 1 >= most
 
 
 def retry_due(cell: Cell, world: World) -> bool:
