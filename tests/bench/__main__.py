@@ -1,10 +1,12 @@
 """Gathers all measurements: one JSON document on stdout, progress on stderr.
 
-Called by `make bench`. A figure over its bar is told, in `missed` too, and is no error.
+Called by `make bench`; `python -m tests.bench controller --nodes 1000` measures the controller
+alone. A figure over its bar is told, in `missed` too, and is no error.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -13,26 +15,47 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import again, fetch, figures, inside, install, plan, startup
+from tests.bench import again, controller, fetch, figures, inside, install, plan, startup
 
 VERSIONS = ("1.7", "2.3")
 FETCH_RATIO_BAR = 1.2
 PEAK_RSS_BAR_MIB = 64.0
 
 
+CLUSTERS = (100, 1000, 5000)
+"""Nodes; the cost per node must not grow."""
+
+
 def main() -> None:
-    """Measure everything and print it."""
+    """Measure what is asked for, or everything."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["agent", "controller"])
+    parser.add_argument("--nodes", type=int, nargs="+", default=CLUSTERS)
+    chosen = parser.parse_args()
     began = time.monotonic()
     document: figures.Figure = {"machine": _machine(), "load_before": os.getloadavg()}
-    peaks: dict[str, float] = {}
-    document["containerd"] = {version: _on_node(version, peaks) for version in VERSIONS}
-    document["fetch"] = _fetch(peaks)
-    document["peak_rss_mib"] = figures.judged(max(peaks.values()), bar=PEAK_RSS_BAR_MIB, **peaks)
+    if chosen.part != "controller":
+        document |= _agent()
+    if chosen.part != "agent":
+        document["controller"] = {str(n): _controller(n) for n in chosen.nodes}
     document["load_after"] = os.getloadavg()
     document["seconds"] = round(time.monotonic() - began, 1)
     document["missed"] = list(figures.missed(document))
     json.dump(document, sys.stdout, indent=2)
     print()
+
+
+def _controller(nodes: int) -> figures.Figure:
+    return _told(f"controller, {nodes} nodes", lambda: controller.measure(nodes))
+
+
+def _agent() -> figures.Figure:
+    document: figures.Figure = {}
+    peaks: dict[str, float] = {}
+    document["containerd"] = {version: _on_node(version, peaks) for version in VERSIONS}
+    document["fetch"] = _fetch(peaks)
+    document["peak_rss_mib"] = figures.judged(max(peaks.values()), bar=PEAK_RSS_BAR_MIB, **peaks)
+    return document
 
 
 def _on_node(version: str, peaks: dict[str, float]) -> figures.Figure:
