@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rcm_controller import actions, order, rollout, status, survey
+from rcm_controller import actions, order, rollout
 from rcm_controller.world import Policy, World
 from tests.simulation import end, words
 from tests.simulation.cluster import Cluster
@@ -57,10 +57,10 @@ class Life:
 
 
 def plan(world: World) -> Sequence[actions.Action]:
-    """Decide as the controller does at each look: the plan, and what Shims are told of it."""
-    found = survey.look(world)
-    told = status.changed(world, status.of(found))
-    return order.by_urgency((*rollout.decide(found), *told), world)
+    """Decide as the controller does at each look; Events are for people, and nobody looks here."""
+    decided = rollout.plan(world)
+    wanted = [action for action in decided if not isinstance(action, actions.EmitEvent)]
+    return order.by_urgency(wanted, world)
 
 
 def born(seed: int, decide: Decide | None = None, policy: Policy | None = None) -> Life:
