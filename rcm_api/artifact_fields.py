@@ -82,6 +82,7 @@ _PLATFORM = Record(
             " node's own file system. A .tar.gz, .tar.xz, .tar.zst or .tar archive, or a binary.",
             limit=MAX_LOCATION,
             rules=_LOCATION,
+            secret=True,
         ),
         "sha256": Text(
             "SHA-256 of the file at location. Without it the first download is trusted, and all"
@@ -135,6 +136,7 @@ FETCH = Record(
                     "Where nodes fetch it from: https:// or file://.",
                     limit=MAX_LOCATION,
                     rules=(*_LOCATION, _NO_HTTP),
+                    secret=True,
                 )
             },
             required=("location",),

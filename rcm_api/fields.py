@@ -76,6 +76,8 @@ class Text:
     limit: int
     """Most characters."""
     rules: tuple[Rule, ...] = (ONE_LINE,)
+    secret: bool = False
+    """May hold a login or a signed query: no message repeats it."""
 
 
 @dataclass(frozen=True, slots=True)

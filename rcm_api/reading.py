@@ -18,7 +18,6 @@ from rcm_api.fields import (
     List,
     Map,
     Record,
-    Rule,
     Text,
     Together,
     Whole,
@@ -83,14 +82,11 @@ def _text(kind: Text, value: object, path: str) -> str:
         raise _wrong_type(value, path, "a string", "write a string, in quotes if in doubt")
     if len(value) > kind.limit:
         raise InvalidShim(path, f"has {len(value)} characters", f"write at most {kind.limit}")
-    _keep(kind.rules, value, path)
+    for rule in kind.rules:
+        if rule.broken(value):
+            shown = "" if kind.secret else f"{_shown(value)} "
+            raise InvalidShim(path, shown + rule.problem, rule.advice)
     return value
-
-
-def _keep(rules: tuple[Rule, ...], text: str, path: str) -> None:
-    for rule in rules:
-        if rule.broken(text):
-            raise InvalidShim(path, rule.problem, rule.advice)
 
 
 def _choice(kind: Choice, value: object, path: str) -> str:

@@ -154,6 +154,17 @@ class Client:
                 return
             query = {**query, "continue": page.metadata.next}
 
+    def version(self, resource: Resource, selection: Selection = EVERYTHING) -> str:
+        """Return the server's resourceVersion of now, by a list of one object.
+
+        Raises:
+            ApiError: another answer, or none.
+        """
+        path = resource.path(namespace=selection.namespace)
+        query = {**selection.query(), "limit": "1"}
+        page = _decoded(path, _PAGE.decode, self._ask("GET", path, query=query))
+        return page.metadata.resource_version
+
     @contextlib.contextmanager
     def watch(
         self,
@@ -303,12 +314,13 @@ class Client:
 class WatchLimits:
     """How long a watch may last, and be silent."""
 
-    duration_s: float = 300.0
-    """Asked of the server. A guess, as client-go's 5 to 10 minutes: a connection that a proxy
-    holds does not get old."""
-    silence_s: float = 90.0
-    """The server sends a bookmark about each minute (kubernetes, storage/cacher/cacher.go:
-    defaultBookmarkFrequency); 90 s leave half a minute for a list within R10's 120 s."""
+    duration_s: float = 75.0
+    """Asked of the server, whose orderly end is the proof that the watch lived. Bookmarks are none:
+    the server sends them about each minute, but only newer ones than the watch began with
+    (kubernetes 1.36, storage/cacher/cache_watcher.go, process), so a kind to which nothing happens
+    may be silent for ever. A request per kind in 75 s is cheaper than a list for a false alarm."""
+    silence_s: float = 95.0
+    """More than `duration_s`, and little enough to look again within R10's 120 s."""
 
 
 _ERROR = 400

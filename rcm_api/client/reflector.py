@@ -4,15 +4,14 @@ The controller and the agent each own some. A reflector is a generator of pauses
 one thing (a list, one event) and yields how long to wait before the next. A thread runs it with
 `run`; a simulation takes the steps itself, on one thread, with its own clock.
 
-What happens        what is done
-------------------  ----------------------------------------------------------------
-watch ends          watch again from the last resourceVersion seen
-410                 list anew
-silence             list anew: after etcd was restored from a backup, a watch from a
-                    resourceVersion of the future is silent for as long as it takes
-resourceVersion     list anew
-goes back
-any other failure   wait (backoff with jitter, at least Retry-After), then go on
+what happens                       what is done
+---------------------------------  ------------------------------------------------
+a watch ends at its time           watch again from the last resourceVersion seen
+it ends early, breaks, is silent   ask for the server's resourceVersion; watch again
+410                                list anew
+resourceVersion went back          list anew: etcd was restored from a backup, and a
+                                   watch from the future is told nothing, for ever
+any failure                        first wait: backoff, jitter, Retry-After
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Protocol
 
@@ -31,6 +30,10 @@ POLL_S = 0.05
 """Pause when a transport that never blocks has nothing; real ones block instead."""
 SHORT_S = 1.0
 """A watch that ends sooner, with nothing said, is a failure (as client-go's reflector)."""
+EARLY_S = 5.0
+"""Before its time; servers end watches within a second of it."""
+SPREAD = 0.2
+"""Watches last up to this share less than they may, so that those of many nodes part."""
 
 
 class Sink(Protocol):
@@ -108,12 +111,14 @@ class Reflector:
     ) -> None:
         """Follow `source` into `sink`; `now` is a monotonic clock in seconds."""
         self._client = client
-        self._source = source
+        self._what = (source.resource, source.selection)
         self._sink = sink
         self._now = now
         self._random = random
         self._settings = settings or Settings()
         self._version = ""
+        self._doubt = False
+        """The server may have been restored from a backup since the last watch."""
         self.health = Health()
 
     def run(self, stop: Event) -> None:
@@ -127,22 +132,24 @@ class Reflector:
         """Take one step at a time, for ever; yield the seconds to wait before the next."""
         while True:
             try:
+                if self._doubt and self._version:
+                    self._refuse_the_past(self._client.version(*self._what))
+                    yield 0.0
                 if not self._version:
                     self._list()
                     yield 0.0
+                self._doubt = False
                 yield from self._watch()
             except errors.Gone as error:
                 self._version = ""
                 yield self._failed(error)
-            except errors.Frozen as error:
-                self._version = ""
-                yield self._failed(error)
             except errors.ApiError as error:
+                self._doubt = True
                 yield self._failed(error)
 
     def _list(self) -> None:
         self.health.lists += 1
-        pages = self._client.pages(self._source.resource, self._source.selection)
+        pages = self._client.pages(*self._what)
         first = next(pages)
         items = (item for page in itertools.chain((first,), pages) for item in page.items)
         self._sink.replace(items, version=first.resource_version)
@@ -151,15 +158,14 @@ class Reflector:
         self.health.heard_at = self._now()
 
     def _watch(self) -> Generator[float]:
-        source = self._source
         self.health.watches += 1
+        resource, selection = self._what
+        limits = self._settings.limits
+        limits = replace(limits, duration_s=limits.duration_s * (1 - SPREAD * self._random()))
         began = heard = self._now()
         said = 0
         with self._client.watch(
-            source.resource,
-            since=self._version,
-            selection=source.selection,
-            limits=self._settings.limits,
+            resource, since=self._version, selection=selection, limits=limits
         ) as changes:
             for change in changes:
                 if isinstance(change, api.Idle):
@@ -170,8 +176,10 @@ class Reflector:
                 heard = self._now()
                 self._take(change)
                 yield 0.0
-        if not said and self._now() - began < SHORT_S:
-            raise errors.Unreachable(f"{source.resource.path()}: the watch ended at once")
+        lasted = self._now() - began
+        if not said and lasted < SHORT_S:
+            raise errors.Unreachable(f"{resource.path()}: the watch ended at once")
+        self._doubt = lasted < limits.duration_s - EARLY_S
         self._heard()
         yield 0.0
 
@@ -187,17 +195,20 @@ class Reflector:
         self._heard()
 
     def _advance(self, version: str) -> None:
-        if went_back(version, self._version):
-            what = self._source.resource.path()
-            self._version = ""
-            raise errors.Unreachable(f"{what}: resourceVersion went back to {version[:32]}")
+        self._refuse_the_past(version)
         self._version = version
+
+    def _refuse_the_past(self, version: str) -> None:
+        if went_back(version, self._version):
+            self._version = ""
+            path = self._what[0].path()
+            raise errors.Unreachable(f"{path}: resourceVersion went back to {version[:32]}")
 
     def _refuse_silence(self, heard: float) -> None:
         silence_s = self._now() - heard
         if silence_s > self._settings.limits.silence_s:
-            what = self._source.resource.path()
-            raise errors.Frozen(f"{what}: the watch said nothing for {silence_s:.0f} s")
+            path = self._what[0].path()
+            raise errors.Frozen(f"{path}: the watch said nothing for {silence_s:.0f} s")
 
     def _heard(self) -> None:
         self.health.heard_at = self._now()
