@@ -19,9 +19,9 @@ def entry(
 ) -> ShimWanted:
     """Ask for a phase at the wanted digest; `again` tries a failed one once more."""
     former = cell.entry
-    same = former is not None and former.digest == target.digest
-    attempt = former.attempt + again if same and former is not None else 0
-    if same and former is not None and (former.phase, former.attempt) == (phase, attempt):
+    attempt = _attempt(cell, target) + again
+    question = (target.digest, phase, attempt)
+    if former is not None and (former.digest, former.phase, former.attempt) == question:
         now = former.asked_at or now
     return ShimWanted(
         name=name,
@@ -34,6 +34,15 @@ def entry(
         attempt=attempt,
         asked_at=now,
     )
+
+
+def _attempt(cell: Cell, target: Target) -> int:
+    """Return the number that belongs to the digest, also when it comes back after another one."""
+    if cell.entry is not None and cell.entry.digest == target.digest:
+        return cell.entry.attempt
+    if cell.seen is not None and cell.seen.observed_digest == target.digest:
+        return cell.seen.observed_attempt
+    return 0
 
 
 def told(former: ShimWanted, target: Target) -> bool:

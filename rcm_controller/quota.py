@@ -56,8 +56,14 @@ def spends_leaving(cell: Cell, world: World) -> bool:
 
 
 def silent(cell: Cell, world: World) -> bool:
-    """Tell whether nobody answered a request to clean up for so long that nobody will."""
-    if cell.state is not State.REMOVING or cell.entry is None or cell.entry.asked_at is None:
+    """Tell whether a request to clean up is so old that nobody will answer it.
+
+    Pods may use a shim for days, and that is an answer; no pod and no end of it is none.
+    """
+    if cell.entry is None or cell.entry.asked_at is None:
+        return False
+    unused = cell.state is State.DRAINING and cell.seen is not None and not cell.seen.in_use
+    if cell.state is not State.REMOVING and not unused:
         return False
     return cell.entry.asked_at <= world.now - world.policy.dead_node_deadline
 

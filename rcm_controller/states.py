@@ -183,7 +183,7 @@ def _fetch(entry: ShimWanted, seen: ShimObserved, target: Target, *, late: datet
 
 def _staying(entry: ShimWanted, seen: ShimObserved | None, late: datetime) -> State:
     if entry.phase is Wanted.PREFETCH:
-        held = seen is not None and seen.phase in CHANGING
+        held = seen is not None and seen.phase in CHANGING and not overdue(entry, late)
         return State.WITHDRAWING if held else State.LEAVING
     if overdue(entry, late) or (seen is not None and _settled(entry, seen)):
         return State.LEAVING
