@@ -58,24 +58,48 @@ _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _ESTABLISHED_S = 20.0
 
 
+class Clock:
+    """The model's: it moves when somebody waits."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 @dataclass(slots=True)
 class ApiServer:
     """One API server, empty but for what every one has."""
 
     moves: transport.Transport
-    plane: controlplane.ControlPlane | None
+    plane: controlplane.ControlPlane | None = None
     """None: the model."""
-    _model: model.Server | None = None
+    model: model.Server | None = None
+    clock: Clock | None = None
 
     def client(self, manager: str = "test") -> api.Client:
         return api.Client(self.moves, manager=manager)
 
+    def idle(self) -> None:
+        """Let time pass; real watches block meanwhile."""
+        if self.clock is not None:
+            self.clock.seconds += 0.1
+
     def compact(self) -> None:
         """Make the server forget its history."""
-        if self._model is not None:
-            self._model.compact()
+        if self.model is not None:
+            self.model.compact()
         if self.plane is not None:
             self.plane.compact()
+
+    def undefine(self) -> None:
+        """Delete the definition of widgets."""
+        if self.model is not None:
+            self.model.undefine(WIDGETS)
+        if self.plane is not None:
+            self.plane.ask("DELETE", f"{_DEFINITIONS}/widgets.rcm.test", {})
+            _wait(self.plane, 404)
 
 
 @pytest.fixture(
@@ -84,13 +108,14 @@ class ApiServer:
 def api_server(request: pytest.FixtureRequest) -> Iterator[ApiServer]:
     """Give the model, then a real API server."""
     if request.param == "model":
-        server = model.Server((*kinds.USUAL, kinds.custom(WIDGETS)), now=time.monotonic)
-        yield ApiServer(server, None, server)
+        clock = Clock()
+        server = model.Server((*kinds.USUAL, kinds.custom(WIDGETS)), now=clock)
+        yield ApiServer(server, model=server, clock=clock)
         return
     plane: controlplane.ControlPlane = request.getfixturevalue("control_plane")
     _define(plane)
     with contextlib.closing(connected(plane)) as moves:
-        yield ApiServer(moves, plane)
+        yield ApiServer(moves, plane=plane)
 
 
 def connected(plane: controlplane.ControlPlane, kubeconfig: str = "") -> http.Http:
@@ -103,9 +128,13 @@ def connected(plane: controlplane.ControlPlane, kubeconfig: str = "") -> http.Ht
 
 def _define(plane: controlplane.ControlPlane) -> None:
     plane.ask("POST", _DEFINITIONS, _DEFINITION)
+    _wait(plane, 200)
+
+
+def _wait(plane: controlplane.ControlPlane, status: int) -> None:
     deadline = time.monotonic() + _ESTABLISHED_S
-    while plane.ask("GET", WIDGETS.path(), {}) != 200:
-        assert time.monotonic() < deadline, "the definition does not become established"
+    while plane.ask("GET", WIDGETS.path(), {}) != status:
+        assert time.monotonic() < deadline, f"widgets do not come to {status}"
         time.sleep(0.05)
 
 

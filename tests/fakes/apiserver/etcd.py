@@ -62,6 +62,8 @@ class Shelf:
 
     objects: dict[Key, Entry] = field(default_factory=dict[Key, Entry])
     history: list[Change] = field(default_factory=list[Change])
+    last: int = 1
+    """Revision of the last change."""
     present: bool = True
     """False: the kind is not, or no longer, defined."""
     epoch: int = 0
@@ -96,6 +98,7 @@ class Etcd:
         shelf = self._shelves[resource]
         entry = Entry(self._stamped(document), owners)
         shelf.history.append(Change(self.revision, key, shelf.objects.get(key), entry))
+        shelf.last = self.revision
         shelf.objects[key] = entry
         return entry
 
@@ -105,6 +108,7 @@ class Etcd:
         old = shelf.objects.pop(key)
         last = Entry(self._stamped(old.document))
         shelf.history.append(Change(self.revision, key, old, None, last))
+        shelf.last = self.revision
         return last
 
     def since(self, resource: Resource, revision: int) -> Iterator[Change]:
@@ -134,6 +138,7 @@ class Etcd:
         for resource, shelf in self._shelves.items():
             shelf.objects = self.at(resource, revision)
             shelf.history.clear()
+            shelf.last = min(shelf.last, revision)
             shelf.epoch += 1
         self.revision = self.oldest = self.trimmed = revision
 

@@ -14,8 +14,12 @@ from tests.fakes.apiserver.kinds import Kind
 
 
 class _Token(msgspec.Struct):
-    revision: int
-    start: Key
+    """As the real server's, which is opaque all the same."""
+
+    revision: int = msgspec.field(name="rv")
+    start: str
+    """Namespace and name of the last object that was given."""
+    version: str = msgspec.field(name="v", default="meta.k8s.io/v1")
 
 
 def answer(etcd: Etcd, kind: Kind, namespace: str, query: Mapping[str, str], stale: int) -> bytes:
@@ -29,7 +33,8 @@ def answer(etcd: Etcd, kind: Kind, namespace: str, query: Mapping[str, str], sta
             "can start a new list without the continue parameter, or use the continue token in "
             "this response to retrieve the remainder of the results."
         )
-    start = token.start if token else ("", "")
+    namespace_, _, name = token.start.partition("/") if token else ("", "", "")
+    start = (namespace_, name)
     found = _objects(etcd, kind, revision)
     keys = sorted(key for key in found if key > start and (not namespace or key[0] == namespace))
     items = [(key, found[key]) for key in keys]
@@ -48,8 +53,8 @@ def _objects(etcd: Etcd, kind: Kind, revision: int) -> Mapping[Key, Entry]:
 def _page(kind: Kind, revision: int, items: list[tuple[Key, Entry]], *, left: int) -> bytes:
     metadata: dict[str, object] = {"resourceVersion": str(revision)}
     if left > 0:
-        token = msgspec.json.encode(_Token(revision, items[-1][0]))
-        metadata["continue"] = base64.urlsafe_b64encode(token).decode()
+        token = msgspec.json.encode(_Token(revision, "/".join(items[-1][0])))
+        metadata["continue"] = base64.urlsafe_b64encode(token).decode().rstrip("=")
         metadata["remainingItemCount"] = left
     head = msgspec.json.encode(
         {
@@ -63,6 +68,8 @@ def _page(kind: Kind, revision: int, items: list[tuple[Key, Entry]], *, left: in
 
 def _read(text: str) -> _Token:
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(text), type=_Token)
+        return msgspec.json.decode(
+            base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Token
+        )
     except (ValueError, msgspec.DecodeError) as error:
         raise bad("continue key is not valid") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from rcm_api.client import errors
+from rcm_api.client.resources import Resource
 from tests.fakes.apiserver import selectors
 from tests.fakes.apiserver.answers import Refusal, too_old
 from tests.fakes.apiserver.etcd import Change, Entry, Etcd
@@ -50,6 +51,10 @@ class Watch:
     bookmarks: bool
     matches: Matches | None
 
+    @property
+    def resource(self) -> Resource:
+        return self.kind.resource
+
 
 def parse(kind: Kind, namespace: str, query: Mapping[str, str]) -> Watch:
     return Watch(
@@ -65,15 +70,46 @@ def parse(kind: Kind, namespace: str, query: Mapping[str, str]) -> Watch:
 def lines(
     etcd: Etcd, watch: Watch, *, now: Callable[[], float], weather: Weather
 ) -> Iterator[bytes]:
-    """Give the lines of one stream."""
-    shelf = etcd.shelf(watch.kind.resource)
+    """Give the lines of one stream, which begins at once."""
     if watch.since < etcd.oldest:
-        yield error(too_old(watch.since, etcd.oldest))
-        return
-    at, epoch = watch.since, shelf.epoch
-    end = now() + watch.timeout_s
-    bookmark_at = now() + min(BOOKMARK_S, max(0.0, watch.timeout_s - LAST_BOOKMARK_S))
-    while weather.frozen or (now() < end and shelf.epoch == epoch):
+        return iter((error(too_old(watch.since, etcd.oldest)),))
+    shelf = etcd.shelf(watch.resource)
+    marks = _Bookmarks(watch, began=now(), known=max(watch.since, shelf.last))
+    return _follow(etcd, watch, now, weather, marks, shelf.epoch)
+
+
+@dataclass(slots=True)
+class _Bookmarks:
+    """When the next one is due, and whether it would say anything new.
+
+    The real server tells only newer ones than the watch began with; now and then it moves on with
+    writes of other kinds (etcd's progress notifications), on which nobody may rely.
+    """
+
+    watch: Watch
+    began: float
+    known: int
+    sent: float = 0.0
+
+    def due(self, now: float, last: int) -> bool:
+        before_end = max(0.0, self.watch.timeout_s - LAST_BOOKMARK_S)
+        at = self.sent + BOOKMARK_S if self.sent else self.began + min(BOOKMARK_S, before_end)
+        if not self.watch.bookmarks or now < at or last <= self.known:
+            return False
+        self.sent = now
+        return True
+
+
+def _follow(
+    etcd: Etcd,
+    watch: Watch,
+    now: Callable[[], float],
+    weather: Weather,
+    marks: _Bookmarks,
+    epoch: int,
+) -> Iterator[bytes]:
+    shelf, at = etcd.shelf(watch.resource), watch.since
+    while weather.frozen or (now() < marks.began + watch.timeout_s and shelf.epoch == epoch):
         if weather.frozen:
             yield b""
             continue
@@ -82,17 +118,14 @@ def lines(
         if at < etcd.trimmed:
             yield error(too_old(at, etcd.trimmed))
             return
-        change = next(etcd.since(watch.kind.resource, at), None)
+        change = next(etcd.since(watch.resource, at), None)
         if change is not None:
             at = change.revision
             yield from _told(watch, change, weather)
             continue
         at = max(at, etcd.revision)
-        # A watch from the future, after a restore from a backup, is not even told bookmarks.
-        if watch.bookmarks and now() >= bookmark_at and etcd.revision >= watch.since:
-            bookmark_at = now() + BOOKMARK_S
-            if weather.bookmarks:
-                yield _bookmark(watch.kind, at)
+        if weather.bookmarks and marks.due(now(), shelf.last):
+            yield _bookmark(watch.kind, shelf.last)
         yield b""
 
 
