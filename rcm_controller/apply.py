@@ -183,8 +183,8 @@ class Applier:
         seen = self._client.patch(resources.SHIMS, name, patch, decode=shims.read)
         if seen.view is not None and seen.view.deleting and not seen.view.finalizers:
             shims.forget(name)  # its last finalizer went, and so did it
-        else:
-            shims.feed(seen)
+            return False
+        shims.feed(seen)
         return seen.resource_version == version
 
     def _failed(self, task: Task, error: errors.ApiError) -> Done:

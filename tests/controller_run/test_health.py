@@ -1,0 +1,139 @@
+"""Health pages, metrics and the log, as others read them."""
+
+import io
+import json
+import re
+
+import pytest
+import structlog
+import urllib3
+
+from rcm_api import noderuntime, shim_status
+from rcm_controller import budget, gauges, health, leader, log, metrics, store
+from tests.controller_run import test_store
+from tests.controller_run.hands import Hands
+
+README = "README.md"
+
+
+@pytest.fixture
+def server():
+    problems = {"alive": "", "ready": "not yet"}
+    found = health.Health(
+        ("127.0.0.1", 0),
+        alive=lambda: problems["alive"],
+        ready=lambda: problems["ready"],
+        metrics=lambda: b"rcm_leader 1.0\n",
+    )
+    found.start()
+    yield found
+    found.stop()
+
+
+def ask(server: health.Health, path: str) -> tuple[int, str]:
+    url = f"http://127.0.0.1:{server.port}{path}"
+    answer = urllib3.request("GET", url, retries=False)
+    return answer.status, answer.data.decode()
+
+
+def test_pages_say_what_is_wrong(server: health.Health):
+    assert ask(server, "/healthz") == (200, "ok\n")
+    assert ask(server, "/readyz?verbose=1") == (503, "not yet\n")
+    assert ask(server, "/metrics") == (200, "rcm_leader 1.0\n")
+    assert ask(server, "/secret")[0] == 404
+
+
+def test_an_address_that_is_taken_is_an_error(server: health.Health):
+    with pytest.raises(OSError, match="in use"):
+        health.Health(("127.0.0.1", server.port), alive=str, ready=str, metrics=bytes)
+
+
+def shown(nodes: int) -> str:
+    caches, told = store.Store(told=metrics.Metrics()), metrics.Metrics()
+    failed = {"name": "spin-v2", "phase": "RolledBack", "reason": "ProofFailed"}
+    caches.shims.replace(
+        [test_store.shim(status={"nodes": nodes, "nodesFailed": nodes})], version="5"
+    )
+    caches.runtimes.replace(
+        [test_store.runtime(f"n{n}", n + 1, shims=[failed]) for n in range(nodes)], version="9"
+    )
+    gauges.show(
+        told,
+        caches=caches,
+        leadership=leader.Alone(),
+        limit=budget.Budget(per_s=5, time=Hands()),
+    )
+    return told.text().decode()
+
+
+def test_metrics_tell_phases_failures_and_budget():
+    text = shown(3)
+
+    assert 'rcm_shim_nodes{phase="failed",shim="spin-v2"} 3.0' in text
+    assert 'rcm_shim_failed_nodes{reason="ProofFailed",shim="spin-v2"} 3.0' in text
+    assert "rcm_write_budget_tokens 5.0" in text
+    assert "rcm_leader 1.0" in text
+
+
+def test_the_number_of_series_does_not_grow_with_nodes():
+    assert len(shown(2).splitlines()) == len(shown(500).splitlines())
+
+
+def test_every_reason_of_a_wild_agent_does_not_become_a_series():
+    caches, told = store.Store(told=metrics.Metrics()), metrics.Metrics()
+    caches.shims.replace([test_store.shim()], version="5")
+    wild = [
+        test_store.runtime(
+            f"n{n}", n + 1, shims=[{"name": "spin-v2", "phase": "Failed", "reason": f"R{n}"}]
+        )
+        for n in range(200)
+    ]
+    caches.runtimes.replace(wild, version="900")
+    limit = budget.Budget(per_s=5, time=Hands())
+    gauges.show(told, caches=caches, leadership=leader.Alone(), limit=limit)
+    lines = re.findall(r"rcm_shim_failed_nodes\{.*", told.text().decode())
+
+    assert len(lines) == gauges.REASONS + 1
+    assert 'rcm_shim_failed_nodes{reason="Other",shim="spin-v2"} 150.0' in lines
+
+
+def test_all_phases_of_a_status_are_shown():
+    phases = {f for f in shim_status.ShimStatus.__struct_fields__ if f.startswith("nodes_")}
+
+    assert phases == {f"nodes_{phase}" for phase in gauges._phases(shim_status.ShimStatus())}
+    assert noderuntime.Phase.FAILED in gauges.FAILED
+
+
+def test_names_of_metrics_follow_the_rules_of_prometheus():
+    for metric in metrics.TABLE:
+        assert metric.name.startswith("rcm_")
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert metric.name.endswith("_seconds") == (metric.unit == "seconds")
+        assert "node" not in metric.labels
+
+
+@pytest.fixture
+def _default_log():
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_default_log")
+def test_a_line_of_the_log_is_one_json_object():
+    stream = io.StringIO()
+    log.configure(stream, as_json=True, debug=False)
+    structlog.get_logger().info("leader now", term=1)
+    structlog.get_logger().debug("chatter")
+    (line,) = stream.getvalue().splitlines()
+
+    assert json.loads(line)["message"] == "leader now"
+
+
+@pytest.mark.usefixtures("_default_log")
+def test_a_person_reads_columns():
+    stream = io.StringIO()
+    log.configure(stream, as_json=False, debug=True)
+    structlog.get_logger().debug("leader now", term=1)
+
+    assert "leader now" in stream.getvalue()
+    assert "term=1" in stream.getvalue()
