@@ -33,11 +33,11 @@ def _rank(action: actions.Action, seen: world.World) -> int:
         ):
             return 2
         case actions.UpdateNodeRuntime():
-            return 3 if _moves(action, seen) else 4
+            return 4 if _moves(action, seen) else 5
         case actions.CreateNodeRuntime() | actions.DeleteNodeRuntime():
-            return 4
-        case actions.EmitEvent():
             return 5
+        case actions.EmitEvent():
+            return 3
         case _:
             assert_never(action)
 

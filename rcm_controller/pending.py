@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -59,6 +59,9 @@ NO_WISH_S = 1.0
 """After a 429 without Retry-After; client-go's default."""
 ALL_TROUBLED = 3
 """So many server errors in a row are the server's, not one object's."""
+EVENT = "Event"
+MOST_UNTOLD = 50
+"""Events that wait to be told; twice what `recorder` lets through at once."""
 RESTLESS = 20
 RESTLESS_WITHIN_S = 60.0
 REST_S = 5.0
@@ -109,7 +112,8 @@ class Pending:
         """Take a plan in place of the former one; return how many actions wait.
 
         Of several on one object the first one counts: the others were decided on a state that it
-        changes. For the same reason none counts whose object was written since `look`.
+        changes. For the same reason none counts whose object was written since `look`. Events stay
+        until they are told: the plan after a turn knows nothing of it any more.
         """
         tasks: dict[Key, Task] = {}
         for task in decided:
@@ -118,8 +122,15 @@ class Pending:
             late = {where for where, at in self._done_since.items() if at >= look}
             self._done_since = {where: self._done_since[where] for where in late}
             self._written = _recent(self._written, self._time.monotonic())
-            self._tasks = {where: task for where, task in tasks.items() if where not in late}
+            fresh = {where: task for where, task in tasks.items() if where not in late}
+            self._tasks = self._untold(fresh) | fresh
             return len(self._tasks)
+
+    def _untold(self, fresh: Mapping[Key, Task]) -> dict[Key, Task]:
+        kept = [
+            item for item in self._tasks.items() if item[0][0] == EVENT and item[0] not in fresh
+        ]
+        return dict(kept[-MOST_UNTOLD:])
 
     def take(self) -> Task | float:
         """Return the next task, or the seconds until there may be one."""
@@ -243,6 +254,6 @@ def key(action: actions.Action) -> Key:
         case actions.SetFinalizer() | actions.WriteShimStatus():
             return "Shim", action.shim
         case actions.EmitEvent():
-            return "Event", f"{action.kind}/{action.name}/{action.reason}/{action.message}"
+            return EVENT, f"{action.kind}/{action.name}/{action.reason}/{action.message}"
         case _:
             assert_never(action)

@@ -1,6 +1,6 @@
 """Events: what a person asks about, said once and counted when it comes again.
 
-Called by `apply`. An Event's name is made from what it says, so the same news of a new leader
+Called by `apply`; each Event is a line of the log too. An Event's name is made from what it says, so the same news of a new leader
 finds the Event of the old one. At most one write a minute per news, and few in all: news beyond
 that is dropped, because the conditions of the Shim tell the state anyway.
 """
@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import structlog
 
 from rcm_api import names
 from rcm_api.client import api, errors, resources
 from rcm_controller import actions, budget, clock
+
+_log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 NAMESPACE = "default"
 """Of Events about objects that are in none; kubectl describe looks there."""
@@ -80,6 +83,13 @@ class Recorder:
         except errors.NotFound:  # an hour is over (kube-apiserver --event-ttl)
             count = self._create(name, action)
         self._remember(name, count)
+        _log.info(
+            "event",
+            object=f"{action.kind}/{action.name}",
+            reason=action.reason,
+            said=action.message,
+            count=count,
+        )
 
     def _remember(self, name: str, count: int) -> None:
         self._news[name] = _News(self._time.monotonic(), count)

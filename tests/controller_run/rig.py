@@ -63,6 +63,7 @@ class Replica:
                 told=self.told,
                 decide=decide,
                 policy=world.Policy(),
+                writes_per_s=rig.writes_per_s,
             )
         )
         kinds: Mapping[resources.Resource, reflector.Sink] = {
@@ -111,8 +112,9 @@ class Replica:
 class Rig:
     """A cluster."""
 
-    def __init__(self, *, nodes: int = 3, elect: bool = False) -> None:
+    def __init__(self, *, nodes: int = 3, elect: bool = False, writes_per_s: float = 50.0) -> None:
         self.now = 0.0
+        self.writes_per_s = writes_per_s
         self.server = model.Server(now=lambda: self.now)
         self.server.namespaces.add("default")
         self.user = api.Client(self.server, manager="user")

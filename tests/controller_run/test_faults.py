@@ -37,6 +37,18 @@ def test_a_rollout_takes_three_writes_per_node_and_a_few_per_shim():
     assert not [line for line in found if not line.endswith(" ok")]
 
 
+def test_every_turn_is_told_though_the_budget_is_short():
+    here = rig.Rig(nodes=6, writes_per_s=2.0)
+    here.replica("a")
+    here.apply(objects.shim())
+
+    assert here.run(120, until=here.ready)
+
+    here.run(5)
+    told = [event["reason"] for event in here.server.documents(resources.EVENTS)]
+    assert {"RolloutStarted", "CanariesProven", "RolloutFinished"} <= set(told)
+
+
 def test_an_idle_controller_neither_writes_nor_plans_at_heartbeats():
     here, replica = rolled_out()
     here.run(60)

@@ -80,6 +80,16 @@ def test_a_new_plan_takes_the_place_of_the_former_one():
     assert desk.waits() > 0
 
 
+def test_an_event_stays_until_it_is_told():
+    desk = Desk()
+    event = actions.EmitEvent(kind="Shim", name="spin", uid="u", reason="R", message="m")
+    desk.put(label("a"), event)
+    desk.put(label("b"))
+
+    assert [desk.take().action, desk.take().action] == [event, label("b")]
+    assert desk.waits() > 0
+
+
 def test_of_two_actions_on_one_object_the_first_one_counts():
     desk = Desk()
     finalizer = actions.SetFinalizer(shim="spin", uid="u", present=True, finalizers=())
@@ -183,7 +193,7 @@ def test_what_others_wait_for_goes_first():
 
     found = order.by_urgency([event, download, same, canary, label("d"), finalizer], seen)
 
-    assert list(found) == [finalizer, label("d"), canary, download, same, event]
+    assert list(found) == [finalizer, label("d"), event, canary, download, same]
 
 
 def entry(phase: noderuntime.Wanted) -> noderuntime.ShimWanted:
