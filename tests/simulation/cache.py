@@ -31,6 +31,10 @@ class Cache:
                 changed |= self.take(kind, change)
         return changed
 
+    def is_behind(self) -> bool:
+        """Tell whether something is on its way."""
+        return any(self.at[kind] < len(self.cluster.log[kind]) for kind in KINDS)
+
     def _news(self, kind: str) -> Iterator[Change]:
         log, until = self.cluster.log[kind], self.cluster.now - self.lag[kind]
         while self.at[kind] < len(log) and log[self.at[kind]].time <= until:

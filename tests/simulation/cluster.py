@@ -6,6 +6,7 @@ Called by controllers and agents. Each change is kept in a log, from which every
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -52,6 +53,8 @@ class Cluster:
     objects: dict[str, dict[str, Any]] = field(default_factory=lambda: {k: {} for k in KINDS})
     log: dict[str, list[Change]] = field(default_factory=lambda: {k: [] for k in KINDS})
     events: int = 0
+    listeners: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    """Called after each change."""
 
     @property
     def shims(self) -> dict[str, views.ShimView]:
@@ -93,6 +96,8 @@ class Cluster:
     def _logged(self, kind: str, name: str, found: Any) -> Change:
         change = Change(self.now, self.revision, name, found)
         self.log[kind].append(change)
+        for listener in self.listeners:
+            listener()
         return change
 
     def write_status(self, name: str, uid: str, status: noderuntime.Status) -> bool:

@@ -53,6 +53,7 @@ class Controller:
         self.idle_looks = 0
         """Looks in a row that asked for nothing."""
         self.life = 0
+        self.cluster.listeners.append(self.wake)
         self.start()
 
     def start(self) -> None:
@@ -65,8 +66,9 @@ class Controller:
         self.pending: Sequence[actions.Action] = ()
         self.shims_seen: dict[str, object] = {}
         self.next_look = 0.0
+        self.sleeps_until = float("inf")
+        """Nothing is on its way; a change wakes the process earlier."""
         self._again(self.scheduler.random.uniform(0, 2), self._elect)
-        self._again(self.scheduler.random.uniform(0, 2), self._look)
 
     def _again(self, seconds: float, call: Callable[[], None]) -> None:
         life = self.life
@@ -127,19 +129,38 @@ class Controller:
         if fresh:
             self.scheduler.tell(self.name, "leads")
             self.cache.hurry()
+            self.next_look = 0.0
+            self._sleep(self.scheduler.random.uniform(0, 1))
+
+    def wake(self) -> None:
+        """Look soon: something has changed."""
+        if self.leads and self.sleeps_until > self.cluster.now + 1:
+            self._sleep(self.scheduler.random.uniform(0.02, 1.0))
+
+    def _sleep(self, seconds: float) -> None:
+        self.sleeps_until = at = self.cluster.now + seconds
+
+        def unless_woken() -> None:
+            if self.sleeps_until == at:
+                self._look()
+
+        self._again(seconds, unless_woken)
 
     def _look(self) -> None:
-        """Decide on what is known, and begin to do it."""
-        pause = self.scheduler.random.uniform(0.02, 1.0)
+        """Decide on what is known, and begin to do it; go on while there is anything to come."""
+        self.sleeps_until = float("inf")
         if not self.leads:
             self.pending = ()
-        elif not self.pending:
+            return
+        if not self.pending:
             self._set_lag()
             if self.cache.catch_up() or self.cluster.now >= self.next_look:
                 self._plan()
                 self.next_look = self.cluster.now + min(60, 2 * 2 ** min(self.idle_looks, 5))
         self._write()
-        self._again(pause, self._look)
+        busy = self.pending or self.cache.is_behind()
+        rest = max(0.0, self.next_look - self.cluster.now)
+        self._sleep(self.scheduler.random.uniform(0.02, 1.0) if busy else rest)
 
     def _set_lag(self) -> None:
         for kind in KINDS:

@@ -50,25 +50,26 @@ class Judge(controllers.Judge):
         view, url = self.cluster.shims.get(entry.name), standin.url(entry)
         if view is None or view.wanted is None or view.wanted.rollout.type == "recreate":
             return
-        if self.fleet.behaviours.get(standin.content(url), standin.GOOD).fails < 1:
-            return
-        rollout, canaries = view.wanted.rollout, self._triers(entry.name, url, state)
+        always = self.fleet.behaviours.get(standin.content(url), standin.GOOD).fails >= 1
+        if not always or entry.observed[1] > 0:
+            return  # another attempt touches no other node
+        rollout, canaries = view.wanted.rollout, self._triers(entry, state)
         limit = rollout.canary_nodes
         if rollout.max_failures is not None:
             limit += oracle.failures(rollout, len(self.cluster.nodes)) - 1
         if len(canaries) > limit:
             raise Broken(f"{view.name}: {sorted(canaries)} try a release that always fails")
 
-    def _triers(self, shim: str, url: str, state: standin.NodeState) -> set[str]:
-        """Return the selected nodes of the same class that try a release or have failed with it."""
-        view, mine = self.cluster.shims[shim], oracle.node_class(state.facts)
+    def _triers(self, tried: standin.Entry, state: standin.NodeState) -> set[str]:
+        """Return the selected nodes of the same class that try a digest or have failed with it."""
+        view, mine = self.cluster.shims[tried.name], oracle.node_class(state.facts)
         found = {state.name}
         for node in oracle.selected(view, self.cluster.nodes):
             machine = self.fleet.machines[node.name].state
-            entry, runtime = machine.entries.get(shim), self.cluster.runtimes.get(node.name)
+            entry, runtime = machine.entries.get(tried.name), self.cluster.runtimes.get(node.name)
             if runtime is None or runtime.spec.node_uid != node.uid:
                 continue  # another machine by now, whatever the former one tried
-            if entry is None or entry.wanted is None or standin.url(entry) != url:
+            if entry is None or entry.observed[0] != tried.observed[0]:
                 continue
             tries = entry.work == "apply" or entry.phase in oracle.DEAD
             if tries and oracle.node_class(machine.facts) == mine:

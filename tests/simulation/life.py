@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rcm_controller import actions, order, rollout
+from rcm_controller import actions, order, rollout, status, survey
 from rcm_controller.world import Policy, World
 from tests.simulation import end, words
 from tests.simulation.cluster import Cluster
@@ -58,9 +58,9 @@ class Life:
 
 def plan(world: World) -> Sequence[actions.Action]:
     """Decide as the controller does at each look; Events are for people, and nobody looks here."""
-    decided = rollout.plan(world)
-    wanted = [action for action in decided if not isinstance(action, actions.EmitEvent)]
-    return order.by_urgency(wanted, world)
+    found = survey.look(world)
+    told = status.changed(world, status.of(found))
+    return order.by_urgency((*rollout.decide(found), *told), world)
 
 
 def born(seed: int, decide: Decide | None = None, policy: Policy | None = None) -> Life:
@@ -110,7 +110,7 @@ def live(seed: int, decide: Decide | None = None) -> Outcome:
 def chaos(life: Life) -> None:
     """Let people and misfortune have their way for some time."""
     draw = life.scheduler.random
-    life.story.begin(nodes=min(60, 3 + int(draw.expovariate(1 / 8))))
+    life.story.begin(nodes=min(60, 3 + int(draw.expovariate(1 / 6))))
     pace_s = draw.choice((5, 15, 40, 90))
     for _ in range(draw.randint(10, 60)):
         life.scheduler.run(life.cluster.now + draw.expovariate(1 / pace_s))

@@ -51,7 +51,8 @@ def _within_budget(scene: Scene, view: views.ShimView, *, node: str, entry: Shim
 
 
 def _spent(scene: Scene, view: views.ShimView) -> set[str]:
-    chosen = {node.name for node in oracle.selected(view, scene.known_nodes)}
+    late = view.name in oracle.late(scene.known_shims.values())
+    chosen = {node.name for node in oracle.selected(view, scene.known_nodes) if not late}
     return {name for name in scene.fleet.machines if _spends(scene, view, name, name in chosen)}
 
 

@@ -314,9 +314,11 @@ class Story:
         for replica in self.controllers:
             replica.skew = 0.0
             replica.cache.lag = dict.fromkeys(KINDS, 0.1)
-        for name, machine in self.fleet.machines.items():
-            if not machine.alive or machine.mute:
-                self.fleet.revive(name)
+        for url, behaviour in self.fleet.behaviours.items():
+            if behaviour.hangs:
+                self.fleet.behaviours[url] = standin.GOOD
+        for name in self.fleet.machines:
+            self.fleet.revive(name)
             self.fleet.set_ready(name, ready=True)
             self.fleet.change(name, busy_until=None, in_use_until=None)
 
@@ -329,11 +331,6 @@ class Story:
             wanted = replace(view.wanted, artifacts=self._artifacts(), rollout=rollout)
             edited = replace(view, wanted=wanted, generation=view.generation + 1)
             self.cluster.put("shims", view.name, edited)
-        for url, behaviour in self.fleet.behaviours.items():
-            if behaviour.hangs:
-                self.fleet.behaviours[url] = standin.GOOD
-        for name in self.fleet.machines:
-            self.fleet.revive(name)
 
 
 def _url(number: int, arch: str) -> str:
