@@ -82,7 +82,7 @@ class Process:
             with urllib.request.urlopen(
                 f"http://127.0.0.1:{self.port}/readyz", timeout=1
             ) as answer:
-                return answer.status == 200
+                return bool(answer.status == 200)
         except OSError:
             return False
 
@@ -192,7 +192,7 @@ def _controller(bench: Bench) -> Iterator[Process]:
 def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+        return int(found.getsockname()[1])
 
 
 def _synced(process: Process) -> float:
@@ -253,6 +253,7 @@ def _apply(bench: Bench, release: int, began: float) -> tuple[float, float]:
 
 
 def _wait_ready(bench: Bench, process: Process, began: float, release: int) -> float:
+    status: dict[str, Any] = {}
     while time.monotonic() - began < LIMIT_S:
         found = bench.client.get(resources.SHIMS, SHIM, decode=api.document)
         status = found.get("status", {})
