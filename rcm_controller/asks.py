@@ -45,17 +45,6 @@ def _attempt(cell: Cell, target: Target) -> int:
     return 0
 
 
-def told(former: ShimWanted, target: Target) -> bool:
-    """Tell whether an entry describes the target as it is, whoever edited it."""
-    return (
-        former.digest == target.digest
-        and former.handler == target.handler
-        and former.disruption == target.disruption
-        and former.artifact == target.artifact
-        and former.options == target.options
-    )
-
-
 def absent(cell: Cell, *, now: datetime) -> ShimWanted | None:
     """Ask to clean up; a new attempt, so that an answer to an older question is not taken for it."""
     if cell.entry is None:

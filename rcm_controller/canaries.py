@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from rcm_api import shim
 from rcm_api.shim_status import Canary
 from rcm_controller import node_classes
+from rcm_controller.node_classes import Tally
 from rcm_controller.states import State
 from rcm_controller.survey import Cell, Course
-
-FAILED = frozenset({State.FAILED, State.STUCK})
-TRYING = frozenset({State.UPDATING, State.WAITING, State.WITHDRAWING, State.READY})
-"""States of nodes that take, or took, a canary's place."""
 
 
 class Stage(enum.StrEnum):
@@ -30,51 +26,6 @@ class Stage(enum.StrEnum):
     PROVEN = "Proven"
 
 
-@dataclass(slots=True)
-class Tally:
-    """Live nodes of one class; filled by `tallies` and not changed after it."""
-
-    digest: str
-    live: int = 0
-    ready: int = 0
-    trying: int = 0
-    failed: int = 0
-    """Dead ones too: a node that dies while it is changed is no proof of innocence."""
-    workers: int = 0
-
-
-def known_class(cell: Cell) -> str | None:
-    """Return the node's class; None: its agent has not told yet."""
-    if cell.runtime is None:
-        return None
-    facts = cell.runtime.status.facts
-    return node_classes.of(facts) if facts.os or facts.containerd else None
-
-
-def tallies(course: Course) -> Mapping[str, Tally]:
-    """Count the nodes of every class."""
-    found: dict[str, Tally] = {}
-    for cell in course.cells:
-        kind = known_class(cell)
-        if kind is None or cell.target is None or cell.state is State.UNSUPPORTED:
-            continue
-        tally = found.get(kind)
-        if tally is None:
-            tally = found[kind] = Tally(cell.target.digest)
-        _count(tally, cell)
-    return found
-
-
-def _count(tally: Tally, cell: Cell) -> None:
-    state = cell.state
-    tally.failed += state in FAILED
-    if cell.live:
-        tally.live += 1
-        tally.workers += not cell.node.control_plane
-        tally.ready += state is State.READY
-    tally.trying += state in TRYING and (cell.live or state is not State.READY)
-
-
 def needed(tally: Tally, rollout: shim.Rollout, *, all_told: bool) -> int:
     """Return how many nodes prove the class: fewer only when it is known to have fewer."""
     return min(rollout.canary_nodes, tally.live) if all_told else rollout.canary_nodes
@@ -83,7 +34,8 @@ def needed(tally: Tally, rollout: shim.Rollout, *, all_told: bool) -> int:
 def all_told(cells: Iterable[Cell]) -> bool:
     """Tell whether every live node that is not overdue has told its class."""
     return not any(
-        cell.state is State.FETCHING and cell.live and known_class(cell) is None for cell in cells
+        cell.state is State.FETCHING and cell.live and node_classes.of(cell.runtime) is None
+        for cell in cells
     )
 
 
@@ -97,30 +49,29 @@ def stage(
     return Stage.UNPROVEN
 
 
-def stages(course: Course, counted: Mapping[str, Tally], now: datetime) -> Mapping[str, Stage]:
+def stages(course: Course, now: datetime) -> Mapping[str, Stage]:
     """Return how far each class is."""
     records = () if course.view is None else course.view.status.canaries
     soak = timedelta(seconds=course.rollout.soak_seconds)
     return {
         kind: stage(kind, tally, records=records, soak=soak, now=now)
-        for kind, tally in counted.items()
+        for kind, tally in course.classes.items()
     }
 
 
 def renew(course: Course, now: datetime) -> tuple[Canary, ...]:
     """Return the records for the status: a class that fails while it soaks loses its own."""
     former = () if course.view is None else course.view.status.canaries
-    counted = tallies(course)
-    reached = stages(course, counted, now)
-    told = all_told(course.cells)
+    reached = stages(course, now)
+    told = all_told(course.undone)
     known = {(record.node_class, record.digest): record for record in former}
-    digests = {cell.target.digest for cell in course.cells if cell.target is not None}
+    digests = {target.digest for target in course.targets.values() if target is not None}
     found = {
         key: record
         for key, record in known.items()
         if record.digest in digests and reached.get(record.node_class) in {None, Stage.PROVEN}
     }
-    for kind, tally in counted.items():
+    for kind, tally in course.classes.items():
         key = (kind, tally.digest)
         if key not in found and 0 < needed(tally, course.rollout, all_told=told) <= tally.ready:
             found[key] = _stamped(known.get(key), kind, tally, now=now)

@@ -112,7 +112,7 @@ def _nodes(course: Course, new: int) -> Iterator[EmitEvent]:
     """Tell at the Nodes that failed last; each said it in its own words."""
     if new < 1 or course.aim is not Aim.ROLL:
         return
-    failed = [cell for cell in course.cells if cell.state in tally.TROUBLED and cell.seen]
+    failed = [cell for cell in course.undone if cell.state in tally.TROUBLED and cell.seen]
     failed.sort(key=_moment, reverse=True)
     for cell in failed[: min(new, MOST_NODES)]:
         if cell.seen is not None and cell.seen.phase in FAILURES:

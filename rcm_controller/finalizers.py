@@ -27,7 +27,7 @@ def remains(course: Course, survey: Survey) -> Iterator[str]:
     for cell in course.leaving:
         if not removal.forsaken(cell, course, world):
             yield f"node {cell.node.name}"
-    for name, shims in survey.labels.items():
+    for name, shims in survey.strays.items():
         if course.name in shims:
             yield f"ready label on node {name}"
     for found in runtime_classes.of_shim(course, survey):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rcm_api import names
-from rcm_api.noderuntime import Phase
+from rcm_api.noderuntime import Phase, Wanted
 from rcm_controller.survey import Aim, Cell, Course, Survey
 
 _GOING = frozenset({Phase.DRAINING, Phase.ABSENT})
@@ -18,30 +18,32 @@ _GOING = frozenset({Phase.DRAINING, Phase.ABSENT})
 def changes(survey: Survey) -> Mapping[str, Mapping[str, bool]]:
     """Return, by node, the labels to set (True) and to take off (False)."""
     found: dict[str, dict[str, bool]] = {}
-    expected = _expected(survey)
-    for name, due in expected.items():
-        labels = survey.world.nodes[name].labels
-        for shim in due:
-            wrong = labels.get(names.ready_label(shim)) != names.READY
-            if wrong and _may_set(survey.courses[shim]):
-                found.setdefault(name, {})[shim] = True
-    for name, shims in survey.labels.items():
-        for stray in set(shims).difference(expected.get(name, ())):
-            found.setdefault(name, {})[stray] = False
+    for course in survey.courses.values():
+        for cell in course.undone:
+            ready, mark = is_ready(cell, course), cell.node.marks.get(course.name)
+            if ready and mark != names.READY and _may_set(course):
+                found.setdefault(cell.node.name, {})[course.name] = True
+            elif not ready and mark is not None:
+                found.setdefault(cell.node.name, {})[course.name] = False
+    kept = _kept(survey)
+    for node, shims in survey.strays.items():
+        for stray in shims:
+            if (node, stray) not in kept:
+                found.setdefault(node, {})[stray] = False
     return found
 
 
-def _expected(survey: Survey) -> Mapping[str, list[str]]:
-    expected: dict[str, list[str]] = {}
-    for course in survey.courses.values():
-        for cell in course.held if course.aim is Aim.HOLD else course.cells:
-            if is_ready(cell, course):
-                expected.setdefault(cell.node.name, []).append(course.name)
-    return expected
+def _kept(survey: Survey) -> set[tuple[str, str]]:
+    return {
+        (cell.node.name, course.name)
+        for course in survey.courses.values()
+        for cell in course.held
+        if is_ready(cell, course) and cell.node.marks.get(course.name) == names.READY
+    }
 
 
 def _may_set(course: Course) -> bool:
-    """What a held Shim has stays as it is; it gets nothing new."""
+    """Without the finalizer there is no effect."""
     return course.started and course.aim is Aim.ROLL
 
 
@@ -50,6 +52,8 @@ def is_ready(cell: Cell, course: Course) -> bool:
     seen = cell.seen
     if seen is None or not seen.digest or seen.phase in _GOING:
         return False
+    if cell.entry is not None and cell.entry.phase is Wanted.ABSENT:
+        return False  # selected again, and perhaps being removed at this moment
     return seen.handler == _handler(cell, course)
 
 

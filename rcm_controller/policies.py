@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rcm_controller import canaries, survey
+from rcm_controller import node_classes, survey
 from rcm_controller.canaries import Stage
 from rcm_controller.states import State
 from rcm_controller.survey import Cell, Course
@@ -93,7 +93,7 @@ def _control_plane(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> H
 
 
 def _in_waves(ledger: Ledger, cell: Cell) -> Held | None:
-    kind = canaries.known_class(cell) or ""
+    kind = node_classes.of(cell.runtime) or ""
     stage = ledger.stages.get(kind, Stage.UNPROVEN)
     if stage is Stage.SOAKING:
         return Held.SOAKING
@@ -104,7 +104,7 @@ def _in_waves(ledger: Ledger, cell: Cell) -> Held | None:
 
 def spend(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> None:
     """Enter a node that is activated now."""
-    kind = canaries.known_class(cell) or ""
+    kind = node_classes.of(cell.runtime) or ""
     ledger.free -= 1
     ledger.slots[kind] = ledger.slots.get(kind, 0) - 1
     ledger.moving = True

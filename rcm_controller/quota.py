@@ -70,7 +70,7 @@ def silent(cell: Cell, world: World) -> bool:
 
 def spent(course: Course, world: World) -> int:
     """Return how many nodes are changing or broken."""
-    return sum(map(spends, course.cells)) + sum(spends_leaving(c, world) for c in course.leaving)
+    return sum(map(spends, course.undone)) + sum(spends_leaving(c, world) for c in course.leaving)
 
 
 def free(course: Course, world: World) -> int:

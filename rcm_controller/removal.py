@@ -28,7 +28,7 @@ def questions(
         return
     yield from _answered(course, survey.world)
     leaving = (c for c in course.leaving if c.state is State.LEAVING)
-    due = [c for c in leaving if not labelled(c, course, survey)]
+    due = [c for c in leaving if not labelled(c, course)]
     left: list[Cell] = []
     for cell in sorted(due, key=_place):
         if _costs(cell):
@@ -51,9 +51,9 @@ def _answered(course: Course, world: World) -> Iterator[Question]:
             yield cell, asks.absent(cell, now=world.now)
 
 
-def labelled(cell: Cell, course: Course, survey: Survey) -> bool:
+def labelled(cell: Cell, course: Course) -> bool:
     """Tell whether pods may still be sent to the node."""
-    return course.name in survey.labels.get(cell.node.name, ())
+    return course.name in cell.node.marks
 
 
 def forsaken(cell: Cell, course: Course, world: World) -> bool:

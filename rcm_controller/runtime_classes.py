@@ -139,23 +139,23 @@ def _delete(
     """Pods must not be sent anywhere by a RuntimeClass that goes: labels first, then nodes."""
     if course.aim is Aim.REMOVE and not _nodes_are_clean(course, survey):
         return
-    if course.aim is Aim.ROLL and _labelled_for(found.handler, course, survey):
+    if course.aim is Aim.ROLL and _labelled_for(found.handler, course):
         return
     yield actions.DeleteRuntimeClass(found.name, found.uid, found.resource_version)
 
 
-def _labelled_for(handler: str, course: Course, survey: Survey) -> bool:
+def _labelled_for(handler: str, course: Course) -> bool:
     """Tell whether a node is still labelled for the handler that goes."""
     if course.wanted is not None and course.wanted.runtime_class.handler == handler:
         return False  # another name for the same handler: nodes stay as they are
     return any(
-        course.name in survey.labels.get(cell.node.name, ()) and not labels.is_ready(cell, course)
-        for cell in course.cells
+        course.name in cell.node.marks and not labels.is_ready(cell, course)
+        for cell in course.undone
     )
 
 
 def _nodes_are_clean(course: Course, survey: Survey) -> bool:
     world = survey.world
-    if any(course.name in shims for shims in survey.labels.values()):
+    if any(course.name in shims for shims in survey.strays.values()):
         return False
     return all(removal.forsaken(cell, course, world) for cell in course.leaving)

@@ -43,11 +43,41 @@ class State(enum.StrEnum):
     CLEAN = "Clean"
 
 
+FAILED = frozenset({State.FAILED, State.STUCK})
+"""Changing was tried, and went wrong."""
+TRYING = frozenset({State.UPDATING, State.WAITING, State.WITHDRAWING})
+"""Changing was asked for, and is not over."""
 CHANGING = frozenset({Phase.WAITING, Phase.APPLYING, Phase.DRAINING})
 """Phases in which an agent is about to touch the node, whatever it is asked meanwhile."""
 FAILURES = frozenset({Phase.FAILED, Phase.ROLLED_BACK})
 BLOCKED_REASON = "WaitingForIdle"
 """An agent's reason for `Fetched` while the restart gate is closed."""
+
+
+def told(entry: ShimWanted, target: Target) -> bool:
+    """Tell whether an entry describes the target as it is, whoever edited it."""
+    return (
+        entry.digest == target.digest
+        and entry.handler == target.handler
+        and entry.disruption == target.disruption
+        and entry.artifact == target.artifact
+        and entry.options == target.options
+    )
+
+
+def done(entry: ShimWanted | None, seen: ShimObserved | None, target: Target) -> bool:
+    """Tell whether a node was asked for the target and has it: the usual case, told quickly."""
+    return (
+        entry is not None
+        and seen is not None
+        and seen.phase is Phase.READY
+        and entry.phase is Wanted.ACTIVE
+        and seen.digest == target.digest
+        and seen.observed_digest == target.digest
+        and seen.observed_attempt == entry.attempt
+        and seen.handler == target.handler
+        and told(entry, target)
+    )
 
 
 def answers(entry: ShimWanted, seen: ShimObserved) -> bool:
@@ -62,6 +92,8 @@ def overdue(entry: ShimWanted, late: datetime) -> bool:
 
 def proven(seen: ShimObserved, target: Target) -> bool:
     """Tell whether the wanted digest is what works on the node."""
+    if seen.phase is Phase.ABSENT:
+        return False
     return seen.digest == target.digest and seen.handler == target.handler
 
 

@@ -7,7 +7,7 @@ one pass over nodes and Shims, and no date is parsed in it. Pure.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,7 +15,8 @@ import msgspec
 
 from rcm_api import conditions, names, shim
 from rcm_api.noderuntime import NodeRuntime, ShimObserved, ShimWanted
-from rcm_controller import claims, states, targets, views
+from rcm_controller import claims, node_classes, states, targets, views
+from rcm_controller.node_classes import Tally
 from rcm_controller.states import State
 from rcm_controller.targets import Target
 from rcm_controller.world import Policy, World
@@ -78,10 +79,18 @@ class Course:
     """Why it came too late."""
     cells: list[Cell] = field(default_factory=list[Cell])
     """Selected nodes, in the order of the world."""
+    undone: list[Cell] = field(default_factory=list[Cell])
+    """Those of them about which there is anything to do, to wait for or to tell."""
     leaving: list[Cell] = field(default_factory=list[Cell])
     """Others that have an entry."""
     held: list[Cell] = field(default_factory=list[Cell])
     """With `HOLD`: nodes that have an entry and keep it."""
+    classes: dict[str, Tally] = field(default_factory=dict[str, Tally])
+    """Selected and supported nodes, counted by class."""
+    targets: dict[tuple[str, str], Target | None] = field(
+        default_factory=dict[tuple[str, str], Target | None]
+    )
+    """By the nodes' operating system and architecture."""
 
     @property
     def wanted(self) -> shim.Shim | None:
@@ -99,8 +108,8 @@ class Course:
         return self.view is not None and self.view.deleting is not None
 
     def __iter__(self) -> Iterator[Cell]:
-        """Yield every node that has to do with the Shim."""
-        yield from self.cells
+        """Yield every node about which there may be something to do."""
+        yield from self.undone
         yield from self.leaving
         yield from self.held
 
@@ -112,27 +121,34 @@ class Survey:
     world: World
     courses: Mapping[str, Course]
     """By name, sorted."""
-    labels: Mapping[str, tuple[str, ...]]
-    """Nodes that carry ready labels of ours, with the names of the Shims."""
+    strays: Mapping[str, tuple[str, ...]]
+    """By node, Shims whose ready labels it carries although none is rolled out to it."""
 
 
 def look(world: World) -> Survey:
     """Sort the world by Shims."""
     courses = {course.name: course for course in _courses(world)}
     late = world.now - world.policy.answer_deadline
-    rolling = [_Sorter(c, late) for c in courses.values() if c.aim is Aim.ROLL]
-    labels: dict[str, tuple[str, ...]] = {}
-    for name, node in world.nodes.items():
+    rolling = {c.name: _Sorter(c, late) for c in courses.values() if c.aim is Aim.ROLL}
+    strays: dict[str, tuple[str, ...]] = {}
+    for node in world.nodes.values():
         runtime = current(world, node)
-        entries = {} if runtime is None else {e.name: e for e in runtime.spec.shims}
-        known = sum([sorter.take(node, runtime, entries) for sorter in rolling])
-        if runtime is not None and (entries or len(runtime.status.shims) > known):
-            asked = {sorter.name for sorter in rolling if sorter.selects(node)}
-            for cell in _others(node, runtime, asked):
-                _leave(courses, cell, late)
-        if names.READY_PREFIX in "\n".join(node.labels):
-            labels[name] = _labelled(node)
-    return Survey(world=world, courses=dict(sorted(courses.items())), labels=labels)
+        known = 0
+        for sorter in rolling.values():
+            if sorter.selects(node):
+                known += sorter.take(node, runtime)
+        if known == len(node.marks) + _size(runtime):
+            continue  # the usual case: nothing on the node is of another Shim
+        for cell in _others(node, runtime, rolling):
+            _leave(courses, cell, late)
+        found = tuple(m for m in node.marks if not _is_selected(m, node, rolling))
+        if found:
+            strays[node.name] = found
+    return Survey(world=world, courses=dict(sorted(courses.items())), strays=strays)
+
+
+def _size(runtime: NodeRuntime | None) -> int:
+    return 0 if runtime is None else len(runtime.spec.shims) + len(runtime.status.shims)
 
 
 def current(world: World, node: views.NodeView) -> NodeRuntime | None:
@@ -156,32 +172,46 @@ class _Sorter:
 
     def __init__(self, course: Course, late: datetime) -> None:
         self._course = course
+        self._name = course.name
         self._late = late
         self._selector = None if course.wanted is None else course.wanted.node_selector
-        self._targets: dict[tuple[str, str], Target | None] = {}
-
-    @property
-    def name(self) -> str:
-        """Of the Shim."""
-        return self._course.name
+        self._targets = course.targets
 
     def selects(self, node: views.NodeView) -> bool:
         """Tell whether the node shall have the Shim."""
         return selects(self._selector, node)
 
-    def take(
-        self, node: views.NodeView, runtime: NodeRuntime | None, entries: dict[str, ShimWanted]
-    ) -> bool:
-        """Add the node's cell if the Shim selects it; takes its entry out of `entries`."""
-        if not self.selects(node):
-            return False
-        course = self._course
-        entry = entries.pop(course.name, None)
-        seen = None if runtime is None else observed(runtime, course.name)
-        target = self._target(node.os, node.arch)
-        state = self._state(runtime, entry, seen, target)
-        course.cells.append(Cell(node, runtime, entry, seen, target, state))
-        return True
+    def take(self, node: views.NodeView, runtime: NodeRuntime | None) -> int:
+        """Add the node's cell; return how much of what is on the node belongs to the Shim."""
+        entry = seen = None
+        if runtime is not None:
+            entry, seen = asked(runtime, self._name), observed(runtime, self._name)
+        target = self._target((node.os, node.arch))
+        done = target is not None and states.done(entry, seen, target)
+        state = State.READY if done else self._state(runtime, entry, seen, target)
+        cell = Cell(node, runtime, entry, seen, target, state)
+        live, mark = node.ready and not node.deleting, node.marks.get(self._name)
+        self._course.cells.append(cell)
+        if not (done and live and mark == names.READY):
+            self._course.undone.append(cell)
+        if target is not None and state is not State.UNSUPPORTED:
+            self._count(cell, target.digest, live=live)
+        return (entry is not None) + (seen is not None) + (mark is not None)
+
+    def _count(self, cell: Cell, digest: str, *, live: bool) -> None:
+        kind = node_classes.of(cell.runtime)
+        if kind is None:
+            return
+        tally = self._course.classes.get(kind)
+        if tally is None:
+            tally = self._course.classes[kind] = Tally(digest)
+        tally.live += live
+        if cell.state is State.READY:
+            tally.ready += live
+            tally.trying += live
+        else:
+            tally.trying += cell.state in states.TRYING
+            tally.failed += cell.state in states.FAILED
 
     def _state(
         self,
@@ -197,16 +227,24 @@ class _Sorter:
             return State.UNSUPPORTED
         return state
 
-    def _target(self, os: str, arch: str) -> Target | None:
-        key = (os, arch)
-        if key not in self._targets:
-            self._targets[key] = _resolve(self._course, os, arch)
-        return self._targets[key]
+    def _target(self, platform: tuple[str, str]) -> Target | None:
+        if platform not in self._targets:
+            os, arch = platform
+            self._targets[platform] = _resolve(self._course, os, arch)
+        return self._targets[platform]
 
 
 _UNPROVEN = frozenset(
     {State.FETCHING, State.OVERDUE, State.FETCH_FAILED, State.FETCHED, State.BLOCKED}
 )
+
+
+def asked(runtime: NodeRuntime, name: str) -> ShimWanted | None:
+    """Return what a node is asked about a Shim."""
+    for entry in runtime.spec.shims:
+        if entry.name == name:
+            return entry
+    return None
 
 
 def observed(runtime: NodeRuntime, name: str) -> ShimObserved | None:
@@ -215,6 +253,11 @@ def observed(runtime: NodeRuntime, name: str) -> ShimObserved | None:
         if seen.name == name:
             return seen
     return None
+
+
+def _is_selected(name: str, node: views.NodeView, rolling: Mapping[str, _Sorter]) -> bool:
+    sorter = rolling.get(name)
+    return sorter is not None and sorter.selects(node)
 
 
 def _resolve(course: Course, os: str, arch: str) -> Target | None:
@@ -252,15 +295,18 @@ def _aim(view: views.ShimView, taken: claims.Taken | None, policy: Policy) -> Ai
 
 
 def _others(
-    node: views.NodeView, runtime: NodeRuntime, selected: Collection[str]
+    node: views.NodeView, runtime: NodeRuntime | None, rolling: Mapping[str, _Sorter]
 ) -> Iterator[Cell]:
     """Yield entries that no Shim needs here, and what a node has and is not asked about."""
-    asked = {entry.name: entry for entry in runtime.spec.shims}
-    for name, entry in asked.items():
-        if name not in selected:
-            yield Cell(node, runtime, entry, observed(runtime, name), None, State.LEAVING)
+    if runtime is None:
+        return
+    for entry in runtime.spec.shims:
+        if not _is_selected(entry.name, node, rolling):
+            seen = observed(runtime, entry.name)
+            yield Cell(node, runtime, entry, seen, None, State.LEAVING)
     for seen in runtime.status.shims:
-        if seen.digest and seen.name not in asked and seen.name not in selected:
+        unasked = seen.digest and asked(runtime, seen.name) is None
+        if unasked and not _is_selected(seen.name, node, rolling):
             yield Cell(node, runtime, None, seen, None, State.LEAVING)
 
 
@@ -297,8 +343,3 @@ def rivals(cell: Cell) -> tuple[str, ...]:
         return ()
     found = runtime.spec.shims
     return tuple(e.name for e in found if e.handler == entry.handler and e.name != entry.name)
-
-
-def _labelled(node: views.NodeView) -> tuple[str, ...]:
-    prefix = names.READY_PREFIX
-    return tuple(key.removeprefix(prefix) for key in node.labels if key.startswith(prefix))

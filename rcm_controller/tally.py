@@ -37,15 +37,12 @@ class Counts:
 
 def count(course: Course) -> Counts:
     """Count the nodes of a course."""
-    by_state = Counter(cell.state for cell in course.cells)
-    others = [c for c in course.cells if c.state not in {State.READY, State.UNSUPPORTED}]
+    by_state = Counter(cell.state for cell in course.undone)
+    others = [c for c in course.undone if c.state not in {State.READY, State.UNSUPPORTED}]
     down = sum(not cell.live for cell in others)
-    troubled = [
-        c for c in others if c.state in TROUBLED and (c.live or c.state is not State.OVERDUE)
-    ]
     return Counts(
         nodes=len(course.cells),
-        ready=by_state[State.READY],
+        ready=len(course.cells) - len(course.undone) + by_state[State.READY],
         updating=sum(by_state[state] for state in _UPDATING),
         waiting=by_state[State.WAITING],
         failed=sum(by_state[state] for state in _FAILED),
@@ -55,5 +52,10 @@ def count(course: Course) -> Counts:
         down=down,
         leaving=len(course.leaving),
         draining=sum(cell.state is State.DRAINING for cell in course.leaving),
-        troubled=tuple(sorted(troubled, key=lambda cell: cell.node.name)),
+        troubled=tuple(sorted(filter(_is_troubled, others), key=lambda cell: cell.node.name)),
     )
+
+
+def _is_troubled(cell: Cell) -> bool:
+    """A node that is down needs no second mention for its silent agent."""
+    return cell.state in TROUBLED and (cell.live or cell.state is not State.OVERDUE)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from rcm_api.noderuntime import ShimWanted, Wanted
-from rcm_controller import asks, waves
+from rcm_controller import asks, states, waves
 from rcm_controller.states import State
 from rcm_controller.survey import Cell, Course
 from rcm_controller.targets import Target
@@ -27,7 +27,7 @@ as long as an outage that the rest of the system must survive (faults.md R13).""
 def questions(course: Course, world: World) -> Iterator[tuple[Cell, ShimWanted]]:
     """Yield entries that differ from what the nodes are asked now."""
     first = _pinners(course)
-    for cell in course.cells:
+    for cell in course.undone:
         target = cell.target
         if target is None or (cell.state is State.READY and _is_settled(cell, target)):
             continue
@@ -41,7 +41,7 @@ def questions(course: Course, world: World) -> Iterator[tuple[Cell, ShimWanted]]
 
 def _is_settled(cell: Cell, target: Target) -> bool:
     entry = cell.entry
-    return entry is not None and entry.phase is Wanted.ACTIVE and asks.told(entry, target)
+    return entry is not None and entry.phase is Wanted.ACTIVE and states.told(entry, target)
 
 
 def _question(name: str, cell: Cell, target: Target, *, world: World) -> ShimWanted | None:
@@ -104,7 +104,7 @@ def _elapsed(time: datetime | None, since: datetime, now: datetime) -> bool:
 def _pinners(course: Course) -> Mapping[tuple[str, str], str]:
     """Return, for each platform without a hash, the node whose download will be trusted."""
     found: dict[tuple[str, str], tuple[bool, bytes, str]] = {}
-    for cell in course.cells:
+    for cell in course.undone:
         target = cell.target
         if target is None or target.pinned or not cell.live or cell.state is State.UNSUPPORTED:
             continue

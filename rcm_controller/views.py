@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from rcm_api import fields, shim, shim_status
+from rcm_api import fields, names, shim, shim_status
 
 
 class NodeView(msgspec.Struct, frozen=True, gc=False):
@@ -30,13 +30,25 @@ class NodeView(msgspec.Struct, frozen=True, gc=False):
     ready_changed: datetime | None = None
     """When that condition last changed, by the API server's objects."""
     deleting: bool = False
+    control_plane: bool = False
+    """Read off the labels, whatever is passed: the role by kubeadm's label, or a former one."""
+    marks: Mapping[str, str] = {}
+    """Read off the labels too: our ready labels, by Shim. Each look at thousands of nodes asks."""
 
-    @property
-    def control_plane(self) -> bool:
-        """Tell whether the node carries the control-plane role (kubeadm's label, and its former)."""
-        return not self.labels.keys().isdisjoint(_CONTROL_PLANE)
+    def __post_init__(self) -> None:
+        """Read the labels once; an equal node has equal ones."""
+        control_plane = not self.labels.keys().isdisjoint(_CONTROL_PLANE)
+        msgspec.structs.force_setattr(self, "control_plane", control_plane)
+        msgspec.structs.force_setattr(self, "marks", _marks(self.labels))
 
 
+def _marks(labels: Mapping[str, str]) -> Mapping[str, str]:
+    prefix = names.READY_PREFIX
+    found = {k.removeprefix(prefix): v for k, v in labels.items() if k.startswith(prefix)}
+    return found or _NO_MARKS
+
+
+_NO_MARKS: Mapping[str, str] = {}
 _CONTROL_PLANE = frozenset(
     {
         "node-role.kubernetes.io/control-plane",

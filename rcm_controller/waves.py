@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from rcm_controller import canaries, policies, quota
-from rcm_controller.canaries import Stage, Tally
+from rcm_controller import canaries, node_classes, policies, quota
+from rcm_controller.canaries import Stage
 from rcm_controller.policies import ControlPlane, Held, Ledger
 from rcm_controller.states import State
 from rcm_controller.survey import Aim, Cell, Course, Survey
@@ -42,15 +42,27 @@ class Choice:
 def choose(ledgers: Mapping[str, Ledger], control_plane: ControlPlane) -> Choice:
     """Return which nodes to activate and which to withdraw."""
     choice = Choice()
-    moving = [ledger for ledger in ledgers.values() if not (ledger.paused or ledger.stopped)]
-    if not any(ledger.cells for ledger in moving):
+    moving = [one for one in ledgers.values() if not (one.paused or one.stopped) and one.cells]
+    crowded = any(c.state is State.WAITING for one in moving for c in one.course.undone)
+    if not crowded and not any(map(_has_room, moving)):
         return choice
     left: list[tuple[Ledger, Cell, Held]] = []
     for node in _ordered(moving):
-        due = [(ledger, ledger.cells[node]) for ledger in moving if node in ledger.cells]
+        due = [(one, one.cells[node]) for one in moving if node in one.cells]
         _choose_node(due, control_plane, choice=choice, left=left)
+        if not crowded and not any(map(_has_room, moving)):
+            break
     choice.withdraw.extend(_room(left))
     return choice
+
+
+def _has_room(ledger: Ledger) -> bool:
+    """Tell whether any node may start to change: else their order need not be known."""
+    if ledger.at_once:
+        return True
+    return ledger.free > 0 and (
+        Stage.PROVEN in ledger.stages.values() or any(left > 0 for left in ledger.slots.values())
+    )
 
 
 def _choose_node(
@@ -81,7 +93,7 @@ def _joins_soon(ledger: Ledger, cell: Cell, held: Held) -> bool:
 
 def _ordered(moving: Iterable[Ledger]) -> list[str]:
     """Return nodes that are due: workers first, then idle ones, then by hash."""
-    ledgers = [ledger for ledger in moving if ledger.cells]
+    ledgers = list(moving)
     seed = ",".join(sorted({d for ledger in ledgers for d in _digests(ledger)}))
     keys: dict[str, tuple[bool, bool, bytes]] = {}
     for ledger in ledgers:
@@ -110,7 +122,7 @@ def _room(left: Iterable[tuple[Ledger, Cell, Held]]) -> Iterator[tuple[Course, C
     for ledger, cell, held in left:
         name = ledger.course.name
         if name not in waiting:
-            waiting[name] = [c for c in ledger.course.cells if c.state is State.WAITING]
+            waiting[name] = [c for c in ledger.course.undone if c.state is State.WAITING]
         found = next((c for c in waiting[name] if _in_the_way(c, cell, held)), None)
         if found is not None:
             waiting[name].remove(found)
@@ -121,7 +133,7 @@ def _in_the_way(waiting: Cell, cell: Cell, held: Held) -> bool:
     if held is Held.BUDGET_SPENT:
         return True
     if held is Held.CANARIES_FIRST:
-        return canaries.known_class(waiting) == canaries.known_class(cell)
+        return node_classes.of(waiting.runtime) == node_classes.of(cell.runtime)
     return held is Held.CONTROL_PLANE_BUSY and waiting.node.control_plane
 
 
@@ -135,38 +147,35 @@ def ledgers(survey: Survey) -> Mapping[str, Ledger]:
 
 
 def _ledger(course: Course, survey: Survey) -> Ledger:
-    idle = all(cell.state is State.READY for cell in course.cells)
-    counted: Mapping[str, Tally] = {} if idle else canaries.tallies(course)
-    stages = canaries.stages(course, counted, survey.world.now)
-    rollout = course.rollout
+    stages = canaries.stages(course, survey.world.now)
+    most = course.rollout.canary_nodes
     return Ledger(
         course=course,
         free=quota.free(course, survey.world),
-        slots={kind: rollout.canary_nodes - tally.trying for kind, tally in counted.items()},
+        slots={kind: most - tally.trying for kind, tally in course.classes.items()},
         stages=stages,
-        stopped=stopped(course, counted, stages),
+        stopped=stopped(course, stages),
         moving=_moving(course, stages),
-        workers_left=sum(map(_undone_worker, course.cells)),
-        cells={c.node.name: c for c in course.cells if _is_coming(c)},
+        workers_left=sum(map(_undone_worker, course.undone)),
+        cells={c.node.name: c for c in course.undone if _is_coming(c)},
     )
 
 
-def stopped(course: Course, counted: Mapping[str, Tally], stages: Mapping[str, Stage]) -> bool:
+def stopped(course: Course, stages: Mapping[str, Stage]) -> bool:
     """Tell whether so many nodes failed that no other may follow."""
     if course.rollout.type == "recreate":
         return False
-    failed = sum(tally.failed for tally in counted.values())
-    nodes = quota.total(course)
+    nodes = len(course.cells)
+    failed = sum(tally.failed for tally in course.classes.values())
     if failed >= quota.failure_limit(course.rollout, nodes):
         return True
     limit = quota.canary_failure_limit(course.rollout, nodes)
-    return any(
-        tally.failed >= limit for kind, tally in counted.items() if stages[kind] is not Stage.PROVEN
-    )
+    unproven = (course.classes[kind] for kind, s in stages.items() if s is not Stage.PROVEN)
+    return any(tally.failed >= limit for tally in unproven)
 
 
 def _moving(course: Course, stages: Mapping[str, Stage]) -> bool:
-    changing = any(cell.state is State.UPDATING and cell.live for cell in course.cells)
+    changing = any(cell.state is State.UPDATING and cell.live for cell in course.undone)
     return changing or Stage.SOAKING in stages.values()
 
 

@@ -66,8 +66,7 @@ def listed(names: Collection[str]) -> str:
 def _stopped(course: Course, counts: Counts, survey: Survey) -> bool:
     if course.aim is not Aim.ROLL or not counts.failed:
         return False
-    counted = canaries.tallies(course)
-    return waves.stopped(course, counted, canaries.stages(course, counted, survey.world.now))
+    return waves.stopped(course, canaries.stages(course, survey.world.now))
 
 
 def _is(kind: str, reason: str, message: str) -> Condition:
@@ -168,7 +167,7 @@ def _progressing(found: Situation) -> Condition:
 
 
 def _work(found: Situation) -> tuple[str, str]:
-    counts, cells = found.counts, found.course.cells
+    counts, cells = found.counts, found.course.undone
     message = _share(counts)
     if counts.waiting and counts.waiting == counts.left:
         names = listed([cell.node.name for cell in cells if cell.state is State.WAITING])

@@ -1,5 +1,6 @@
 """Builders of the cluster's objects: a row says what matters, the rest is plain."""
 
+import dataclasses
 import hashlib
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +11,9 @@ from rcm_controller.world import Policy, World
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 FACTS = noderuntime.Facts(os="linux", arch="amd64", distribution="debian", containerd="1.7.24")
+
+
+replaced = dataclasses.replace
 
 
 def ago(seconds=0.0):
