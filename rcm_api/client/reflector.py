@@ -12,6 +12,9 @@ it ends early, breaks, is silent   ask for the server's resourceVersion; watch a
 resourceVersion went back          list anew: etcd was restored from a backup, and a
                                    watch from the future is told nothing, for ever
 any failure                        first wait: backoff, jitter, Retry-After
+
+A server that was restored from a backup and had overtaken us when we looked is not noticed; etcdutl
+restores with --bump-revision so that clients notice.
 """
 
 from __future__ import annotations

@@ -133,14 +133,18 @@ class Etcd:
         for shelf in self._shelves.values():
             shelf.history = [c for c in shelf.history if c.revision > self.trimmed]
 
-    def restore(self, revision: int) -> None:
-        """Go back to a backup: later writes never happened, and their revisions come again."""
+    def restore(self, revision: int, *, bump: int = 0) -> None:
+        """Go back to a backup: later writes never happened, and their revisions come again.
+
+        With `bump` they do not (etcdutl snapshot restore --bump-revision --mark-compacted).
+        """
         for resource, shelf in self._shelves.items():
             shelf.objects = self.at(resource, revision)
             shelf.history.clear()
             shelf.last = min(shelf.last, revision)
             shelf.epoch += 1
-        self.revision = self.oldest = self.trimmed = revision
+        self.revision = self.revision + bump if bump else revision
+        self.oldest = self.trimmed = self.revision
 
     def _stamped(self, document: Document) -> dict[str, Any]:
         self.revision += 1

@@ -82,10 +82,10 @@ class Server:
         with self._lock:
             self.etcd.compact()
 
-    def restore(self, revision: int) -> None:
-        """Go back to a backup of etcd; revisions are given out a second time."""
+    def restore(self, revision: int, *, bump: int = 0) -> None:
+        """Go back to a backup of etcd; without `bump` revisions are given out a second time."""
         with self._lock:
-            self.etcd.restore(revision)
+            self.etcd.restore(revision, bump=bump)
 
     def document(self, resource: Resource, name: str, namespace: str = "") -> Document | None:
         """Return an object, not to be changed; None: there is none."""
