@@ -134,7 +134,9 @@ class List:
     limit: int
     """Most items."""
     keys: tuple[str, ...] = ()
-    """Fields that tell items apart; none: the list is one value."""
+    """Fields that tell items apart."""
+    unique: bool = False
+    """Without such fields: no two items are equal."""
     rules: tuple[Together, ...] = ()
 
 

@@ -166,6 +166,8 @@ def _refuse_repeated(kind: List, found: list[Any], path: str) -> None:
         raise InvalidShim(
             path, f"has two entries with one {' and '.join(kind.keys)}", "keep one of them"
         )
+    if kind.unique and any(item in found[:index] for index, item in enumerate(found)):
+        raise InvalidShim(path, "has an entry twice", "keep one of them")
 
 
 def _record(kind: Record, value: object, path: str) -> dict[str, Any]:

@@ -96,13 +96,17 @@ def _map(kind: Map) -> Schema:
 
 def _list(kind: List) -> Schema:
     merged: Schema = {"x-kubernetes-list-type": "atomic"}
+    item = of_kind(kind.item)
     if kind.keys:
         merged = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(kind.keys)}
+    if kind.unique:
+        merged = {"x-kubernetes-list-type": "set"}
+        item |= {"x-kubernetes-map-type": "atomic"}  # members of sets must be
     return {
         "type": "array",
         "maxItems": kind.limit,
         **merged,
-        "items": of_kind(kind.item),
+        "items": item,
         **_together(kind.rules),
     }
 

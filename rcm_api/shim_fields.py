@@ -35,6 +35,14 @@ NAME = Text(
         ),
     ),
 )
+_NO_TAINT = "is no key of a taint"
+_LIKE_TAINT = "write it like example.com/dedicated"
+
+
+def _quantity(description: str, example: str) -> Amount:
+    rule = Rule(_QUANTITY, "is no quantity", f"write it like {example}")
+    return Amount(description, least=0, rule=rule, limit=MAX_WORD)
+
 
 _TOLERATION = Record(
     "As in a pod.",
@@ -43,9 +51,8 @@ _TOLERATION = Record(
             "Key of the taint; absent: every key.",
             limit=317,
             rules=(
-                Rule(
-                    names.LABEL_KEY, "is no key of a taint", "write it like example.com/dedicated"
-                ),
+                Rule(names.LABEL_KEY, _NO_TAINT, _LIKE_TAINT),
+                Rule(rf"({names.SUBDOMAIN}/)?[^/]*", _NO_TAINT, _LIKE_TAINT),
             ),
         ),
         "operator": Choice("Default Equal.", ("Equal", "Exists")),
@@ -116,20 +123,14 @@ _CLASS = Record(
             "Passed on to the RuntimeClass: pods of it tolerate these taints.",
             _TOLERATION,
             limit=16,
+            unique=True,
         ),
         "overhead": Record(
             "Passed on to the RuntimeClass.",
             {
-                "podFixed": Map(
-                    "What a pod costs beside its containers, by resource.",
-                    key=Rule(names.LABEL_KEY, "is no resource's name", "write cpu or memory"),
-                    value=Amount(
-                        "A quantity.",
-                        least=0,
-                        rule=Rule(_QUANTITY, "is no quantity", "write it like 250m or 64Mi"),
-                        limit=MAX_WORD,
-                    ),
-                    limit=8,
+                "podFixed": Record(
+                    "What a pod costs beside its containers.",
+                    {"cpu": _quantity("CPUs.", "250m"), "memory": _quantity("Bytes.", "64Mi")},
                 )
             },
         ),

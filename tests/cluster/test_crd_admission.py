@@ -116,6 +116,23 @@ def test_a_refusal_says_what_to_write_instead(case, says, door):
     assert says in door.create(case).message
 
 
+@pytest.mark.parametrize("case", manifests.rows(manifests.GOOD))
+def test_kubernetes_takes_the_runtime_class_of_a_good_manifest(case, control_plane):
+    wanted = shims.parse(case.document).runtime_class
+    body = {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": {"name": wanted.name},
+        "handler": wanted.handler,
+        "scheduling": {"tolerations": wanted.tolerations},
+        "overhead": wanted.overhead,
+    }
+
+    path = "/apis/node.k8s.io/v1/runtimeclasses?dryRun=All&fieldValidation=Strict"
+
+    assert control_plane.ask("POST", path, body) == 201
+
+
 def test_the_samples_apply(door, control_plane):
     del door
     samples = shim_api.ROOT / "manifests" / "samples"
