@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+import yaml
+
 from rcm_api.client import errors
 
 POD_FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -143,6 +145,10 @@ class Kubeconfig:
         return self._login
 
 
+_NONSENSE = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError)
+"""What the package raises for files of another shape (kubernetes 37.0, kube_config.py)."""
+
+
 def _load(path: str, context: str) -> Any:
     import kubernetes  # noqa: PLC0415 - 26 MB, see above
 
@@ -152,8 +158,10 @@ def _load(path: str, context: str) -> Any:
         package.config.load_kube_config(
             config_file=path, context=context or None, client_configuration=found
         )
-    except (package.config.ConfigException, OSError, ValueError) as error:
+    except (package.config.ConfigException, OSError) as error:
         raise errors.NoCredentials(f"cannot use the kubeconfig {path}: {error}") from error
+    except _NONSENSE as error:
+        raise errors.NoCredentials(f"{path} is no kubeconfig: {type(error).__name__}") from error
     return found
 
 

@@ -162,7 +162,7 @@ def clean(text: str) -> str:
 
 _BEARER = re.compile(r"(?i)\b(bearer\s+|token[=:]\s*)[^\s\"',;]+")
 _JWT = re.compile(r"\beyJ[\w-]{8,}(\.[\w-]+){0,2}", re.ASCII)
-_QUERY = re.compile(r"(/[^\s?\"']*)\?[^\s\"')]+")
+_QUERY = re.compile(r"(/[^\s?\"']*)\?[^\s\"')]*[^\s\"'):;,.]")
 
 
 def _kind(code: int) -> type[Refused]:
