@@ -214,10 +214,13 @@ class Applier:
         return Done(Outcome.REFUSED)
 
     def _forget(self, task: Task) -> None:
-        """Take out of the caches what is not there; the watch may be late or broken."""
+        """Take out of the caches what we wrote and is not there; the watch may be late.
+
+        Never a Shim: while one is thought to be gone, nodes are cleaned. Only the watch says so.
+        """
         kind, name = key(task.action)
-        for cache in self._caches.all():
-            if cache.kind == kind and cache.kind != "Node":
+        for cache in (self._caches.runtimes, self._caches.classes):
+            if cache.kind == kind:
                 cache.forget(name)
 
     def _complain(self, task: Task, error: errors.ApiError) -> None:

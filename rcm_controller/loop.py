@@ -155,18 +155,34 @@ class Controller:
         decided = tuple(decided)
         self._pace.keep(frozenset(seen.shims))
         self._applier.refused.keep(frozenset(map(pending.key, decided)))
-        marked = refusals.mark(decided, self._applier.refused.by_shim(), seen)
-        return [action for action in marked if self._worth(action, seen)]
+        refused = self._applier.refused.by_shim()
+        marked = refusals.mark(decided, refused, seen)
+        late = frozenset(_held(decided)) - refused.keys() | frozenset(
+            action.shim
+            for action in marked
+            if isinstance(action, actions.WriteShimStatus) and not self._may_write(action, seen)
+        )
+        return [action for action in marked if self._worth(action, late)]
 
-    def _worth(self, action: actions.Action, seen: world.World) -> bool:
+    def _may_write(self, action: actions.WriteShimStatus, seen: world.World) -> bool:
+        former = seen.shims[action.shim].status
+        return self._pace.may_write(action.shim, former, action.status)
+
+    def _worth(self, action: actions.Action, late: frozenset[str]) -> bool:
+        """A Shim whose status waits tells nothing either: events are turns of the status."""
         match action:
             case actions.WriteShimStatus():
-                former = seen.shims[action.shim].status
-                return self._pace.may_write(action.shim, former, action.status)
+                return action.shim not in late
             case actions.EmitEvent():
-                return self._applier.events.due(action)
+                waits = action.kind == "Shim" and action.name in late
+                return not waits and self._applier.events.due(action)
             case _:
                 return True
+
+
+def _held(decided: Iterable[actions.Action]) -> Iterable[str]:
+    """Return the Shims whose finalizer goes first; their status changes with it."""
+    return (action.shim for action in decided if isinstance(action, actions.SetFinalizer))
 
 
 def _refresh(client: api.Client, resource: resources.Resource, cache: store.Cache[Any]) -> None:

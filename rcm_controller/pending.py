@@ -239,7 +239,7 @@ _MUCH = 20_000
 
 
 def key(action: actions.Action) -> Key:
-    """Return which object an action writes. Events and statuses do not wait for specs."""
+    """Return which object an action writes; a subresource is one of its own."""
     match action:
         case actions.LabelNode():
             return "Node", action.node
@@ -251,8 +251,10 @@ def key(action: actions.Action) -> Key:
             return "RuntimeClass", action.wanted.name
         case actions.DeleteRuntimeClass():
             return "RuntimeClass", action.name
-        case actions.SetFinalizer() | actions.WriteShimStatus():
+        case actions.SetFinalizer():
             return "Shim", action.shim
+        case actions.WriteShimStatus():
+            return "Shim/status", action.shim
         case actions.EmitEvent():
             return EVENT, f"{action.kind}/{action.name}/{action.reason}/{action.message}"
         case _:

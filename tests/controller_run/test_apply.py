@@ -213,6 +213,19 @@ def test_a_write_that_changes_nothing_is_told_apart():
     assert desk.do(status, version=desk.caches.shims.versions()["spin-v2"]) is Outcome.SAME
 
 
+def test_a_shim_is_never_thought_gone_because_a_write_did_not_find_it():
+    desk = Desk()
+    uid, version = shim(desk)
+    status = actions.WriteShimStatus("spin-v2", uid, shim_status.ShimStatus(nodes=4))
+    desk.do(status, version=version)
+    desk.moves.next(faulty.Refuse(404, "NotFound"), times=2)
+    hold = actions.SetFinalizer(shim="spin-v2", uid=uid, present=True, finalizers=())
+
+    assert desk.do(status, version=version) is Outcome.GONE
+    assert desk.do(hold, version=version) is Outcome.GONE
+    assert "spin-v2" in desk.caches.shims.views()
+
+
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [

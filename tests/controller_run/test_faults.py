@@ -213,6 +213,21 @@ def test_a_refused_write_shows_in_the_shim_and_is_over_when_it_is_allowed():
     assert here.run(60, until=lambda: here.condition("Degraded").startswith("False"))
 
 
+def test_a_refused_finalizer_shows_too_and_nothing_else_is_done():
+    here = rig.Rig()
+    replica = here.replica("a")
+    shim = "/shims/spin-v2"
+    replica.moves.decide = lambda request: (
+        faulty.Refuse(403, "Forbidden")
+        if request.method == "PATCH" and request.path.endswith(shim)
+        else None
+    )
+    here.apply(objects.shim())
+
+    assert here.run(60, until=lambda: here.condition("Degraded") == "True WriteRefused")
+    assert here.runtimes() == []
+
+
 def test_an_unreadable_status_of_one_node_does_not_stop_the_others():
     here, replica = rolled_out()
     here.agents_live = False

@@ -92,11 +92,9 @@ def test_an_event_stays_until_it_is_told():
 
 def test_of_two_actions_on_one_object_the_first_one_counts():
     desk = Desk()
-    finalizer = actions.SetFinalizer(shim="spin", uid="u", present=True, finalizers=())
-    status = actions.WriteShimStatus(shim="spin", uid="u", status=shim_status.ShimStatus())
 
-    assert desk.put(finalizer, status) == 1
-    assert desk.take().action == finalizer
+    assert desk.put(update("a"), actions.DeleteNodeRuntime("a", "u", "1")) == 1
+    assert desk.take().action == update("a")
 
 
 def test_the_budget_lets_so_many_through_and_then_one_by_one():
