@@ -2,6 +2,7 @@
 
 import io
 import json
+import pathlib
 import re
 
 import pytest
@@ -9,11 +10,11 @@ import structlog
 import urllib3
 
 from rcm_api import noderuntime, shim_status
-from rcm_controller import budget, gauges, health, leader, log, metrics, store
+from rcm_controller import budget, cli, gauges, health, leader, log, metrics, store
 from tests.controller_run import test_store
 from tests.controller_run.hands import Hands
 
-README = "README.md"
+README = pathlib.Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -110,6 +111,23 @@ def test_names_of_metrics_follow_the_rules_of_prometheus():
         assert metric.name.endswith("_total") == (metric.kind == "counter")
         assert metric.name.endswith("_seconds") == (metric.unit == "seconds")
         assert "node" not in metric.labels
+
+
+def test_the_table_in_the_readme_is_the_one_in_the_code():
+    text = README.read_text("utf-8")
+    begin = text.index("<!-- metrics:")
+    shown = text[text.index("\n", begin) + 1 : text.index("<!-- end of metrics")]
+
+    assert shown == metrics.table()
+
+
+def test_every_option_is_in_the_readme():
+    text = README.read_text("utf-8")
+    options = {o for a in cli._parser()._actions for o in a.option_strings if o.startswith("--")}
+    shown = text.replace("[no-]", "")
+
+    missing = {o for o in options - {"--help"} if f"`{o.replace('--no-', '--')}" not in shown}
+    assert missing == set()
 
 
 @pytest.fixture
