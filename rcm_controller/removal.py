@@ -32,7 +32,9 @@ def questions(
     left: list[Cell] = []
     for cell in sorted(due, key=_place):
         if _costs(cell):
-            if free < 1 or _must_wait(cell, course, control_plane):
+            if _must_wait(cell, course, control_plane):
+                continue
+            if free < 1:
                 left.append(cell)
                 continue
             free -= 1
@@ -77,24 +79,30 @@ def _costs(cell: Cell) -> bool:
 
 
 def _idle(cell: Cell) -> bool:
-    return _costs(cell) and cell.seen is not None and not cell.seen.in_use
+    return _costs(cell) and not _in_use(cell)
+
+
+def _in_use(cell: Cell) -> bool:
+    return cell.seen is not None and cell.seen.in_use > 0
 
 
 def _place(cell: Cell) -> tuple[bool, bool, bytes]:
-    in_use = cell.seen is not None and cell.seen.in_use > 0
-    return cell.node.control_plane, in_use, waves.order(cell.node.uid, "")
+    return cell.node.control_plane, _in_use(cell), waves.order(cell.node.uid, "")
 
 
 def _must_wait(cell: Cell, course: Course, control_plane: ControlPlane) -> bool:
     if not cell.node.control_plane:
         return False
-    workers = any(c.live and not c.node.control_plane for c in course.leaving if _costs(c))
+    workers = any(c.live and c.installed and not c.node.control_plane for c in course.leaving)
     return workers or not control_plane.busy <= {cell.node.name}
 
 
 def _room(course: Course, idle: list[Cell], world: World) -> Iterator[Question]:
-    """Let nodes with pods wait where they keep nodes without any from being cleaned."""
-    draining = [c for c in course.leaving if c.state is State.DRAINING and c.live]
+    """Let nodes with pods wait where they keep nodes without any from being cleaned.
+
+    Only pods: a node that drains for another reason would be asked again first, and so for ever.
+    """
+    draining = (c for c in course.leaving if c.state is State.DRAINING and c.live and _in_use(c))
     for cell, _ in zip(draining, idle, strict=False):
         if cell.entry is not None:
             yield cell, asks.hold(cell.entry, now=world.now)

@@ -1,0 +1,40 @@
+"""Nodes that drain make room for idle ones, and never swap places with them for ever."""
+
+import pytest
+
+from rcm_api.noderuntime import Phase, Wanted
+from tests.controller import looks, make
+
+SPIN = make.wanted(max_update=1)
+ABSENT = make.entry(SPIN, Wanted.ABSENT, attempt=1)
+
+
+def going(name, *, control_plane=False, **draining):
+    """Return a node that drains, or one that is not asked yet."""
+    told = make.seen(SPIN, Phase.DRAINING, has=SPIN, observed_attempt=1, **draining)
+    pair = (ABSENT, told) if draining else (make.entry(SPIN), make.seen(SPIN))
+    return make.node(name, control_plane=control_plane), make.runtime(name, pair)
+
+
+def world(*nodes):
+    shim = make.view(SPIN, deleting=make.ago(60))
+    return make.world([shim], [n for n, _ in nodes], [r for _, r in nodes])
+
+
+def test_a_node_with_pods_makes_room_for_an_idle_one():
+    found = world(going("a", in_use=2), going("b"))
+
+    assert looks.withdrawn(found) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        pytest.param((going("a", in_use=0), going("b")), id="it drains for another reason"),
+        pytest.param(
+            (going("a", in_use=2), going("b", control_plane=True)), id="control planes come last"
+        ),
+    ],
+)
+def test_a_node_that_would_be_asked_again_first_is_not_withdrawn(nodes):
+    assert looks.asked(world(*nodes)) == {}
