@@ -119,6 +119,11 @@ def due(node: NodeState, now: datetime) -> datetime | None:
     return min(times, default=None)
 
 
+def hangs(node: NodeState) -> bool:
+    """Tell whether the agent is busy for ever."""
+    return any(entry.work and entry.until is None for entry in node.entries.values())
+
+
 def restart(node: NodeState, now: datetime) -> NodeState:
     """Start the agent again: the journal is there, half a download is not, a trial begins anew."""
     return replace(node, entries={n: _interrupted(node, e, now) for n, e in node.entries.items()})

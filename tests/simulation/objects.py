@@ -7,11 +7,14 @@ import msgspec
 from rcm_api import names, noderuntime
 from rcm_api.noderuntime import Wanted
 from rcm_controller import actions
+from tests.fakes import standin
 from tests.simulation import labels, spending
 from tests.simulation.fleet import Machine
 from tests.simulation.scene import Broken, Scene
 
 MAX_BYTES = 4096
+MOST_ATTEMPTS = 40
+"""A life has some hours, and what fails for ever is tried each half an hour at last."""
 BACK_S = 120.0
 """A node that was away so recently may have been given up before anybody could know."""
 
@@ -52,6 +55,8 @@ def _entry(scene: Scene, node: str, entry: noderuntime.ShimWanted) -> None:
         labels.off_before_removal(scene, node, entry.name)
     elif former is None and shim is not None and names.FINALIZER not in shim.finalizers:
         raise Broken(f"{node} is asked for {entry.name}, which has no finalizer")
+    if entry.attempt > MOST_ATTEMPTS:
+        raise Broken(f"{node} is asked about {entry.name} for the {entry.attempt}th time")
     if entry.phase is not Wanted.PREFETCH:
         spending.one_more(scene, node, entry)
 
@@ -77,5 +82,4 @@ def _speaks(scene: Scene, name: str, machine: Machine) -> bool:
     known = scene.known_nodes.get(name)
     if known is None or not known.ready or not machine.alive or machine.mute:
         return False
-    stuck = any(e.work and e.until is None for e in machine.state.entries.values())
-    return not stuck and scene.cluster.now - machine.since > BACK_S
+    return not standin.hangs(machine.state) and scene.cluster.now - machine.since > BACK_S

@@ -7,10 +7,16 @@ That nodes are NotReady or have failed counts from when the writer could know it
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rcm_api.noderuntime import ShimWanted, Wanted
 from rcm_controller import views
+from tests.fakes import standin
 from tests.simulation import oracle
 from tests.simulation.scene import Broken, Scene
+
+SILENT = timedelta(minutes=10)
+"""The dead-node deadline, less what two skewed clocks may differ."""
 
 
 def one_more(scene: Scene, node: str, entry: ShimWanted) -> None:
@@ -63,8 +69,18 @@ def _spends(scene: Scene, view: views.ShimView, name: str, chosen: bool) -> bool
         served = oracle.wanted_digest(view, known.os, known.arch)
         if (down and served) or _has_failed(scene, view, name):
             return True
-    state = scene.fleet.machines[name].state
-    return not down and scene.is_ours(name) and oracle.changing(runtime, state, view.name)
+    if down or not scene.is_ours(name) or _is_given_up(scene, name, view.name):
+        return False
+    return oracle.changing(runtime, scene.fleet.machines[name].state, view.name)
+
+
+def _is_given_up(scene: Scene, name: str, shim: str) -> bool:
+    """A removal that nobody answers for so long must not keep all others from theirs."""
+    machine, entry = scene.fleet.machines[name], scene.cluster.runtimes[name].wanted(shim)
+    if entry is None or entry.phase is not Wanted.ABSENT or entry.asked_at is None:
+        return False
+    silent = machine.mute or not machine.alive or standin.hangs(machine.state)
+    return silent and entry.asked_at <= scene.cluster.time() - SILENT
 
 
 def _has_failed(scene: Scene, view: views.ShimView, node: str) -> bool:
