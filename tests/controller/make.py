@@ -163,3 +163,47 @@ def proven(*manifests, at_s=1000.0, kind="linux/amd64/debian/1.7"):
         shim_status.Canary(node_class=kind, digest=digest(m), ready_at=ago(at_s)) for m in manifests
     )
     return shim_status.ShimStatus(canaries=records)
+
+
+OLD, NEW = wanted(version="1"), wanted(version="2")
+
+
+def pair(state, new=NEW, old=OLD):
+    """Return what is asked and what is said on a node that goes from `old` to `new`."""
+    fetched = seen(new, Phase.FETCHED, has=old)
+    return {
+        "done": (entry(new), seen(new)),
+        "due": (entry(new, Wanted.PREFETCH), fetched),
+        "blocked": (
+            entry(new, Wanted.PREFETCH),
+            seen(new, Phase.FETCHED, has=old, reason="WaitingForIdle"),
+        ),
+        "fetching": (entry(new, Wanted.PREFETCH), seen(old)),
+        "unfetched": (entry(new, Wanted.PREFETCH, asked_s=20), seen(new, Phase.FAILED, has=old)),
+        "busy": (entry(new), fetched),
+        "waiting": (entry(new), seen(new, Phase.WAITING, has=old)),
+        "failed": (entry(new), seen(new, Phase.ROLLED_BACK, has=old, message="does not start")),
+        "stuck": (entry(new, asked_s=700), fetched),
+        "old": (entry(old), seen(old)),
+    }[state]
+
+
+def fleet(new=NEW, *, status=None, down=(), masters=(), classes=None, view_fields=None, **states):
+    """Return a world of one Shim; keywords name nodes by their states: `done="abc", due="d"`."""
+    found = {name: state for state, names_ in states.items() for name in names_}
+    facts = classes or {}
+    return world(
+        shims=[view(new, status=status or proven(new), **(view_fields or {}))],
+        nodes=[
+            node(n, ready=n not in down, control_plane=n in masters, ready_for=["spin"])
+            for n in sorted(found)
+        ],
+        runtimes=[
+            runtime(n, pair(found[n], new), facts=facts.get(n, FACTS)) for n in sorted(found)
+        ],
+        classes=[runtime_class(new)],
+    )
+
+
+FLATCAR = noderuntime.Facts(os="linux", arch="amd64", distribution="flatcar", containerd="2.0.5")
+UNPROVEN = shim_status.ShimStatus()
