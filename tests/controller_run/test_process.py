@@ -2,9 +2,11 @@
 
 import contextlib
 import signal
+import time
 
 import pytest
 
+from rcm_api.client import api, resources
 from tests.controller_run import cluster, objects
 from tests.testbed import controlplane
 
@@ -94,3 +96,33 @@ def writes(process: cluster.Process) -> float:
     return sum(
         float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("rcm_writes_total{")
     )
+
+
+def test_an_edit_reaches_the_first_node_within_a_second(control_plane: controlplane.ControlPlane):
+    here = cluster.Cluster(control_plane, count=4)
+    with here.alive(), cluster.controller(control_plane, "a"):
+        here.apply(objects.shim())
+        cluster.until(here.ready, "the Shim is ready")
+        before = [runtime.spec for runtime in here.runtimes()]
+        edit = api.Patch({"spec": objects.shim(2)["spec"]})
+        here.asks.patch(resources.SHIMS, "spin-v2", edit, decode=api.ignore)
+        took_s = cluster.until(lambda: [r.spec for r in here.runtimes()] != before, "an edit")
+        print(f"figure: an edit reached the first node after {took_s:.2f} s")
+
+        assert took_s <= 1.0
+
+
+def test_a_rollout_goes_on_when_the_api_server_was_away(
+    fresh_control_plane: controlplane.ControlPlane,
+):
+    here = cluster.Cluster(fresh_control_plane, count=5)
+    with here.alive(), cluster.controller(fresh_control_plane, "a"):
+        here.apply(objects.shim(maxUpdate=1))
+        cluster.until(lambda: here.labelled() >= 1, "one node is done")
+        fresh_control_plane.api_server.kill()
+        time.sleep(4)
+        fresh_control_plane.api_server.start()
+        fresh_control_plane.wait_ready()
+        cluster.until(here.ready, "the Shim is ready", seconds=60)
+
+        assert max(node.restarts for node in here.agents.nodes.values()) == 1
