@@ -121,7 +121,7 @@ _SHIM_COLUMNS = (
     _column("Waiting", ".status.nodesWaiting", "integer"),
     _column("Failed", ".status.nodesFailed", "integer"),
     _column("Version", ".spec.version"),
-    _column("Reason", _condition("Ready", "reason")),
+    _column("Reason", _condition("Progressing", "reason")),
     _AGE,
     _column("Outdated", ".status.nodesOutdated", "integer", wide=True),
     _column("Unsupported", ".status.nodesUnsupported", "integer", wide=True),

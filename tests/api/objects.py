@@ -110,7 +110,8 @@ def shim_status_full(at: datetime) -> shim_status.ShimStatus:
             ),
         ),
         conditions=(
-            condition("Ready", "False", at, "RollingOut"),
+            condition("Ready", "False", at, "NodesNotReady"),
+            condition("Progressing", "True", at, "RollingOut"),
             Condition(type="Conflict", status="False"),
         ),
     )  # fmt: skip

@@ -151,7 +151,7 @@ def test_a_wide_row_tells_more(door):
             "Draining": 1,
             "RuntimeClass": "wasmtime-spin-v2",
             "Handler": "spin-v2",
-            "Message": "RollingOut: 12 of 50 nodes are ready",
+            "Message": "NodesNotReady: 12 of 50 nodes are ready",
         }.items()
     )
 
