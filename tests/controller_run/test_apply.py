@@ -162,6 +162,18 @@ def test_a_runtimeclass_is_created_and_foreign_keys_stay_out_of_it():
     assert [o["uid"] for o in found["metadata"]["ownerReferences"]] == ["shim-uid"]
 
 
+def test_a_runtimeclass_is_deleted_in_the_state_that_was_seen():
+    desk = Desk()
+    desk.do(actions.CreateRuntimeClass(CLASS))
+    view = desk.caches.classes.views()["spin"]
+    stale = actions.DeleteRuntimeClass("spin", view.uid, "1")
+    fresh = actions.DeleteRuntimeClass("spin", view.uid, view.resource_version)
+
+    assert desk.do(stale) is Outcome.CONFLICT
+    assert desk.do(fresh) is Outcome.OK
+    assert dict(desk.caches.classes.views()) == {}
+
+
 def shim(desk: Desk, *, finalizers: tuple[str, ...] = ()) -> tuple[str, str]:
     document = objects.shim()
     document["metadata"]["finalizers"] = list(finalizers)

@@ -308,6 +308,23 @@ def test_a_leader_without_a_server_stops_itself_before_another_may_begin():
     assert first.elector.term() == 0
 
 
+def test_a_term_begins_with_a_fresh_look_however_often_it_fails():
+    here = rig.Rig()
+    replica = here.replica("a")
+    here.apply(objects.shim())
+    broken = [True] * 6
+    replica.moves.decide = lambda request: (
+        faulty.NotSent() if replica.caches.synced() and faulty.lists(request) and broken else None
+    )
+    here.run(5)
+
+    assert here.runtimes() == []
+
+    broken.clear()
+
+    assert here.run(60, until=here.ready)
+
+
 def test_never_do_two_replicas_lead():
     here = rig.Rig(elect=True)
     replicas = [here.replica(name) for name in "abc"]
