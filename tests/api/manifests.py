@@ -351,6 +351,11 @@ SERVER_ONLY = (
         {**manifest(), "metadata": {"name": "spin-v2", "annotations": {"a": "b" * (1 << 20)}}},
         "metadata.annotations",
     ),
+    Case(
+        "misspelt metadata",
+        {**manifest(), "metadata": {"name": "spin-v2", "label": {"a": "b"}}},
+        "metadata.label",
+    ),
 )
 """Of the metadata, the parser reads the name."""
 
