@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rcm_controller import actions, pending
 from rcm_controller.world import Policy, World
@@ -64,7 +65,8 @@ class Controller:
         self.lease_seen = (self.cluster.lease.revision, self.cluster.now)
         self.held_until = 0.0
         self.pending: Sequence[actions.Action] = ()
-        self.shims_seen: dict[str, object] = {}
+        self.view: dict[str, dict[str, Any]] = {}
+        """What the cache held when it was last decided."""
         self.next_look = 0.0
         self.sleeps_until = float("inf")
         """Nothing is on its way; a change wakes the process earlier."""
@@ -129,6 +131,7 @@ class Controller:
         if fresh:
             self.scheduler.tell(self.name, "leads")
             self.cache.hurry()
+            self.pending = ()  # decided in another term
             self.next_look = 0.0
             self._sleep(self.scheduler.random.uniform(0, 1))
 
@@ -186,7 +189,8 @@ class Controller:
         found: dict[object, actions.Action] = {}
         for action in decided:
             found.setdefault(pending.key(action), action)
-        self.shims_seen = dict(self.cache.objects["shims"])
+        if found:
+            self.view = {kind: dict(known) for kind, known in self.cache.objects.items()}
         return tuple(found.values())
 
     def _write(self) -> None:
@@ -215,7 +219,7 @@ class Controller:
         """A Shim is written with the resource version that was looked at, as `apply` does."""
         if isinstance(action, actions.SetFinalizer | actions.WriteShimStatus):
             name = action.shim
-            if self.shims_seen.get(name) is not self.cluster.shims.get(name):
+            if self.view["shims"].get(name) is not self.cluster.shims.get(name):
                 raise Refused("the Shim has been changed meanwhile")
 
     def _badly(self, action: actions.Action) -> None:

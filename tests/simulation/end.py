@@ -75,6 +75,8 @@ def _label(cluster: Cluster, fleet: Fleet, *, node: views.NodeView, name: str, v
 def _leftovers(cluster: Cluster, fleet: Fleet, *, mended: bool) -> Iterator[str]:
     """What fails for ever holds the budget, and may keep nodes from being cleaned."""
     for name, machine in fleet.machines.items():
+        if name not in cluster.runtimes:
+            continue  # registered anew, and no Shim wants it: nobody can know what it had before
         for shim, entry in machine.state.entries.items():
             view, node = cluster.shims.get(shim), cluster.nodes[name]
             chosen = view is not None and view.wanted and oracle.selects(view.wanted, node)

@@ -33,13 +33,13 @@ class Judge(controllers.Judge):
     ) -> tuple[str, Change] | None:
         """Do it unless a precondition forbids it, and see what that means."""
         node = getattr(action, "node", "")
-        cache, before = controller.cache.objects, self.cluster.runtimes.get(node)
+        before = self.cluster.runtimes.get(node)
         written = self.cluster.carry_out(action)
         self.scheduler.tell(controller.name, action)
         self.writes += 1
         if self.quiet:
             raise Broken(f"a write though nothing is to be done: {action}")
-        _apply_rules(Scene(self.cluster, self.fleet, cache, before), action)
+        _apply_rules(Scene(self.cluster, self.fleet, controller.view, before), action)
         if isinstance(action, actions.CreateNodeRuntime | actions.UpdateNodeRuntime):
             self.fleet.look(node, self.scheduler.random.uniform(0.01, 1.5))
         return written
@@ -85,6 +85,8 @@ def _apply_rules(scene: Scene, action: actions.Action) -> None:
             objects.created(scene, action)
         case actions.UpdateNodeRuntime():
             objects.updated(scene, action)
+        case actions.DeleteNodeRuntime():
+            objects.deleted(scene, action)
         case actions.CreateRuntimeClass():
             labels.class_selects_the_label(scene, action)
         case actions.SetFinalizer():

@@ -34,6 +34,17 @@ def updated(scene: Scene, action: actions.UpdateNodeRuntime) -> None:
     _spec(scene, action.node, action.spec)
 
 
+def deleted(scene: Scene, action: actions.DeleteNodeRuntime) -> None:
+    """Judge the end of a NodeRuntime: of this machine nobody would know anything any more."""
+    machine = scene.fleet.machines.get(action.node)
+    same = machine and scene.before and scene.before.spec.node_uid == machine.state.uid
+    if machine is None or not same:
+        return
+    left = [name for name, entry in machine.state.entries.items() if entry.digest]
+    if left:
+        raise Broken(f"{action.node} has {left} and its object is deleted")
+
+
 def _spec(scene: Scene, node: str, spec: noderuntime.Spec) -> None:
     known = scene.known_nodes.get(node)
     if known is not None and known.uid != spec.node_uid:

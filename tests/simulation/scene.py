@@ -24,22 +24,22 @@ class Scene:
 
     cluster: Cluster
     fleet: Fleet
-    cache: Mapping[str, dict[str, Any]]
-    """Of the controller that wrote, as it was when it decided."""
+    view: Mapping[str, dict[str, Any]]
+    """What the controller that wrote knew when it decided."""
     before: Runtime | None
     """The NodeRuntime that the write is about, before it."""
 
     @property
     def known_nodes(self) -> dict[str, views.NodeView]:
-        return self.cache["nodes"]
+        return self.view["nodes"]
 
     @property
     def known_runtimes(self) -> dict[str, Runtime]:
-        return self.cache["runtimes"]
+        return self.view["runtimes"]
 
     @property
     def known_shims(self) -> dict[str, views.ShimView]:
-        return self.cache["shims"]
+        return self.view["shims"]
 
     def former(self, shim: str) -> noderuntime.ShimWanted | None:
         """Return what was asked for before the write."""
