@@ -1,9 +1,10 @@
 """The real transport: HTTPS with connections that are kept.
 
 By urllib3 and not by requests, though design §3 names that: a patch of a Node of 14 KB costs
-0.45 ms of CPU here, 0.84 to 1.10 ms there, 0.41 ms with bare http.client (Python 3.11, TLS, on 2
-cores; 1,500 patches each). At 5,000 nodes and 3.2 writes per node that is 7 s against 13 to 18 s,
-of 40 s for the whole controller.
+0.45 ms of CPU there and 0.78 ms with requests (Python 3.11, TLS, 1,200 patches each, taken in turn);
+with paths, JSON and errors of `api` on top it is 0.50 ms, 0.46 ms where only metadata comes back. At
+5,000 nodes and 3.2 writes per node that is 8 s, of 40 s for the whole controller. An event of 14 KB
+on a watch costs 0.03 ms, its decoding included as far as `api` does it.
 """
 
 from __future__ import annotations
