@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from rcm_api.noderuntime import ShimWanted, Wanted
+from rcm_api.noderuntime import Phase, ShimWanted, Wanted
 from rcm_controller import views
-from tests.fakes import standin
 from tests.simulation import oracle
 from tests.simulation.scene import Broken, Scene
 
-SILENT = timedelta(minutes=10)
-"""The dead-node deadline, less what two skewed clocks may differ."""
+SILENT = timedelta(minutes=4)
+"""The answer deadline, less what two skewed clocks may differ."""
 
 
 def one_more(scene: Scene, node: str, entry: ShimWanted) -> None:
@@ -69,18 +68,22 @@ def _spends(scene: Scene, view: views.ShimView, name: str, chosen: bool) -> bool
         served = oracle.wanted_digest(view, known.os, known.arch)
         if (down and served) or _has_failed(scene, view, name):
             return True
-    if down or not scene.is_ours(name) or _is_given_up(scene, name, view.name):
+    if down or not scene.is_ours(name) or _is_given_up(scene, name, view):
         return False
     return oracle.changing(runtime, scene.fleet.machines[name].state, view.name)
 
 
-def _is_given_up(scene: Scene, name: str, shim: str) -> bool:
-    """A removal that nobody answers for so long must not keep all others from theirs."""
-    machine, entry = scene.fleet.machines[name], scene.cluster.runtimes[name].wanted(shim)
-    if entry is None or entry.phase is not Wanted.ABSENT or entry.asked_at is None:
+def _is_given_up(scene: Scene, name: str, view: views.ShimView) -> bool:
+    """What nobody answers for so long must not keep all others from being cleaned or served."""
+    runtime, node = scene.cluster.runtimes[name], scene.known_nodes.get(name)
+    entry, told = runtime.wanted(view.name), runtime.observed(view.name)
+    if entry is None or entry.asked_at is None or told is None:
         return False
-    silent = machine.mute or not machine.alive or standin.hangs(machine.state)
-    return silent and entry.asked_at <= scene.cluster.time() - SILENT
+    if oracle.answered(entry, told) and told.phase is not Phase.FETCHED:
+        return False
+    unserved = node is not None and not oracle.wanted_digest(view, node.os, node.arch)
+    going = entry.phase is Wanted.ABSENT or unserved
+    return going and entry.asked_at <= scene.cluster.time() - SILENT
 
 
 def _has_failed(scene: Scene, view: views.ShimView, node: str) -> bool:
