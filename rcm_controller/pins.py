@@ -48,7 +48,8 @@ def _pins(
 def _first(course: Course, artifact: shim.Artifact) -> Cell | None:
     """Return the first node that has the file and tells its hash."""
     platform = (artifact.os, artifact.arch)
-    return next((cell for cell in course.cells if _has(cell, platform)), None)
+    found = (cell for cell in course.cells if _has(cell, platform))
+    return min(found, key=lambda cell: cell.node.name, default=None)
 
 
 def _has(cell: Cell, platform: tuple[str, str]) -> bool:

@@ -103,7 +103,7 @@ def _room(course: Course, idle: list[Cell], world: World) -> Iterator[Question]:
     Only pods: a node that drains for another reason would be asked again first, and so for ever.
     """
     draining = (c for c in course.leaving if c.state is State.DRAINING and c.live and _in_use(c))
-    for cell, _ in zip(draining, idle, strict=False):
+    for cell, _ in zip(sorted(draining, key=_place), idle, strict=False):
         if cell.entry is not None:
             yield cell, asks.hold(cell.entry, now=world.now)
 

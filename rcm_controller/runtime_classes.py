@@ -76,7 +76,7 @@ def of_shim(course: Course, survey: Survey) -> Iterator[views.RuntimeClassView]:
     """Yield the RuntimeClasses that this Shim owns."""
     if course.view is None:
         return
-    for found in survey.world.classes.values():
+    for _, found in sorted(survey.world.classes.items()):
         if course.view.uid in found.owners:
             yield found
 

@@ -122,11 +122,12 @@ def _room(left: Iterable[tuple[Ledger, Cell, Held]]) -> Iterator[tuple[Course, C
     for ledger, cell, held in left:
         name = ledger.course.name
         if name not in waiting:
-            waiting[name] = [c for c in ledger.course.undone if c.state is State.WAITING]
-        found = next((c for c in waiting[name] if _in_the_way(c, cell, held)), None)
-        if found is not None:
-            waiting[name].remove(found)
-            yield ledger.course, found
+            found = (c for c in ledger.course.undone if c.state is State.WAITING)
+            waiting[name] = sorted(found, key=lambda c: c.node.name)
+        chosen = next((c for c in waiting[name] if _in_the_way(c, cell, held)), None)
+        if chosen is not None:
+            waiting[name].remove(chosen)
+            yield ledger.course, chosen
 
 
 def _in_the_way(waiting: Cell, cell: Cell, held: Held) -> bool:
