@@ -154,8 +154,7 @@ class Controller:
         """Leave out what need not be written now, and add what the planner cannot know."""
         decided = tuple(decided)
         self._pace.keep(frozenset(seen.shims))
-        self._applier.refused.keep(frozenset(map(pending.key, decided)))
-        refused = self._applier.refused.by_shim()
+        refused = self._applier.refused.among(decided)
         marked = refusals.mark(decided, refused, seen)
         late = frozenset(_held(decided)) - refused.keys() | frozenset(
             action.shim

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,27 +31,33 @@ class Refusal:
 
 
 class Refusals:
-    """Those of now."""
+    """Those of now; noted by the writers' threads, read by the loop's."""
 
     def __init__(self) -> None:
         """Know of none."""
+        self._lock = threading.Lock()
         self._found: dict[Key, Refusal] = {}
 
     def note(self, action: actions.Action, message: str) -> None:
         """Keep what the server said."""
-        self._found[key(action)] = Refusal(frozenset(_shims(action)), message)
+        with self._lock:
+            self._found[key(action)] = Refusal(frozenset(_shims(action)), message)
 
     def forget(self, where: Key) -> None:
         """An object was written after all."""
-        if where in self._found:
-            del self._found[where]
+        with self._lock:
+            self._found.pop(where, None)
 
-    def keep(self, due: frozenset[Key]) -> None:
-        """Forget what nobody wants to write any more."""
-        self._found = {where: found for where, found in self._found.items() if where in due}
+    def among(self, decided: Iterable[actions.Action]) -> Mapping[str, tuple[str, ...]]:
+        """Return what was said, by Shim, and forget what nobody wants to write any more."""
+        if not self._found:
+            return {}
+        due = set(map(key, decided))
+        with self._lock:
+            self._found = {where: found for where, found in self._found.items() if where in due}
+            return self._by_shim()
 
-    def by_shim(self) -> Mapping[str, tuple[str, ...]]:
-        """Return what was said, by Shim, in a fixed order."""
+    def _by_shim(self) -> Mapping[str, tuple[str, ...]]:
         found: dict[str, tuple[str, ...]] = {}
         for where in sorted(self._found):
             for shim in self._found[where].shims:

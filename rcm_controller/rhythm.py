@@ -16,6 +16,8 @@ PAUSE_S = 0.25
 """Between two plans. A person does not notice it, and a wave's answers come together."""
 SHARE = 20
 """A plan may take 1/20 of the time: 20 ms for 5,000 nodes, so one each 0.4 s."""
+MOST_PAUSE_S = 3.0
+"""At 15,000 nodes a plan takes half a second; a wave need not wait ten for the next one."""
 TICK_S = 1.0
 IDLE_TICK_S = 15.0
 """Without changes the pause doubles from TICK_S up to this. Backoffs and deadlines of minutes may
@@ -44,7 +46,7 @@ class Rhythm:
         cost = ended - began
         self._quiet = 0 if busy else self._quiet + 1
         tick = min(IDLE_TICK_S, TICK_S * 2 ** min(self._quiet, 8))
-        self._earliest = ended + max(PAUSE_S, SHARE * cost)
+        self._earliest = ended + min(MOST_PAUSE_S, max(PAUSE_S, SHARE * cost))
         self._latest = ended + (tick if next_s is None else min(tick, next_s))
 
 

@@ -23,6 +23,7 @@ from tests.controller_run import objects
 from tests.fakes import agents, standin
 from tests.testbed import controlplane
 
+LABEL = names.ready_label("spin-v2")
 ROOT = pathlib.Path(__file__).parents[2]
 
 
@@ -109,17 +110,22 @@ class Cluster:
     def shim(self) -> dict[str, object]:
         return self.asks.get(resources.SHIMS, "spin-v2", decode=api.document)
 
+    def condition(self, kind: str) -> str:
+        """Return `status reason` of the Shim's condition."""
+        found = self.shim().get("status", {}).get("conditions", ())
+        return next((f"{c['status']} {c['reason']}" for c in found if c["type"] == kind), "")
+
     def ready(self) -> bool:
-        status = self.shim().get("status", {})
-        found = {c["type"]: c["status"] for c in status.get("conditions", ())}
-        shim_ = self.shim()
-        current = status.get("observedGeneration") == shim_["metadata"]["generation"]
-        return current and found.get("Ready") == "True" and status["nodesReady"] == len(self.names)
+        """Tell whether the Shim says so, and all nodes are labelled."""
+        found = self.shim()
+        status = found.get("status", {})
+        current = status.get("observedGeneration") == found["metadata"]["generation"]
+        proven = current and self.condition("Ready").startswith("True")
+        return proven and status["nodesReady"] == len(self.names) == self.labelled()
 
     def labelled(self) -> int:
-        key = names.ready_label("spin-v2")
         found = self.asks.list(resources.NODES, decode=api.document)
-        return sum(n["metadata"].get("labels", {}).get(key) == names.READY for n in found)
+        return sum(n["metadata"].get("labels", {}).get(LABEL) == names.READY for n in found)
 
     def runtimes(self) -> tuple[noderuntime.NodeRuntime, ...]:
         return self.asks.list(resources.NODERUNTIMES, decode=noderuntime.parse)
@@ -148,14 +154,16 @@ _MADE = msgspec.json.Decoder(_Made).decode
 class Process:
     """A controller's process."""
 
-    def __init__(self, plane: controlplane.ControlPlane, name: str, *flags: str) -> None:
+    def __init__(
+        self, plane: controlplane.ControlPlane, name: str, *flags: str, login: pathlib.Path
+    ) -> None:
         self.name = name
         self.log = plane.directory / f"controller-{name}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as stream:
             self.process = subprocess.Popen(
                 [
                     sys.executable,
-                    *("-m", "rcm_controller", "--kubeconfig", str(plane.kubeconfig)),
+                    *("-m", "rcm_controller", "--kubeconfig", str(login)),
                     *("--metrics-address", "127.0.0.1:0", "--lease-namespace", "default"),
                     *("--identity", name),
                     *flags,
@@ -186,9 +194,11 @@ class Process:
 
 
 @contextlib.contextmanager
-def controller(plane: controlplane.ControlPlane, name: str, *flags: str) -> Iterator[Process]:
+def controller(
+    plane: controlplane.ControlPlane, name: str, *flags: str, login: pathlib.Path | None = None
+) -> Iterator[Process]:
     """Run a controller until the end of the block, or until the test ends it."""
-    process = Process(plane, name, *flags)
+    process = Process(plane, name, *flags, login=login or plane.kubeconfig)
     try:
         yield process
     finally:

@@ -1,0 +1,53 @@
+"""The process with the rights it needs and no more, and with one of them taken away."""
+
+import pathlib
+
+import pytest
+
+from tests.controller_run import cluster, objects
+from tests.testbed import controlplane
+
+pytestmark = pytest.mark.timeout(120)
+ROLE = cluster.ROOT / "manifests" / "rbac" / "controller.yaml"
+USER = "rcm-controller"
+
+
+@pytest.fixture
+def limited(control_plane: controlplane.ControlPlane) -> pathlib.Path:
+    """Give the login of a user who has our role only."""
+    control_plane.kubectl("apply", "-f", str(ROLE))
+    bind = ("clusterrolebinding", "rcm", f"--clusterrole={USER}", f"--user={USER}")
+    control_plane.kubectl("delete", "--ignore-not-found", *bind[:2])
+    control_plane.kubectl("create", *bind)
+    return control_plane.user(USER)
+
+
+def test_the_role_is_enough_and_what_is_missing_is_said(
+    control_plane: controlplane.ControlPlane, limited: pathlib.Path
+):
+    here = cluster.Cluster(control_plane, count=2)
+    with here.alive(), cluster.controller(control_plane, "a", login=limited) as process:
+        here.apply(objects.shim())
+        cluster.until(here.ready, "the Shim is ready")
+
+        assert not [line for line in process.lines() if line["level"] in ("warning", "error")]
+
+        control_plane.kubectl(
+            *("patch", "clusterrole", USER, "--type=json", "-p"),
+            '[{"op": "replace", "path": "/rules/3/verbs", "value": ["list", "watch"]}]',
+        )
+        cluster.until(lambda: not may_patch(control_plane, limited), "the right is gone")
+        control_plane.kubectl("label", "node", "worker-0", f"{cluster.LABEL}-")
+        cluster.until(lambda: here.condition("Degraded") == "True WriteRefused", "it is said")
+
+        control_plane.kubectl("apply", "-f", str(ROLE))
+        cluster.until(here.ready, "the label is back", seconds=60)
+        cluster.until(lambda: here.condition("Degraded").startswith("False"), "all is well")
+
+
+def may_patch(plane: controlplane.ControlPlane, login: pathlib.Path) -> bool:
+    try:
+        said = plane.kubectl("auth", "can-i", "patch", "nodes", f"--kubeconfig={login}")
+    except Exception as error:  # noqa: BLE001 - exit code 1 is "no"
+        said = str(error)
+    return said.strip() == "yes"
