@@ -12,7 +12,7 @@ WORKERS ?= $(shell nproc)
 CONTAINERD ?= 2.3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test unit lint format matrix mutants bench proto crd pins down clean
+.PHONY: demo test unit lint format matrix mutants simulate bench proto crd pins down clean
 
 # Builds only what this release's node needs.
 demo: $(STAMP)
@@ -37,6 +37,12 @@ matrix: $(STAMP) testbed
 # Deliberately wrong variants of the agent, each to be caught by a test.
 mutants: $(STAMP)
 	@$(PYTHON) -m tests.mutants
+
+# Simulated clusters, as many planner steps as you like: make simulate STEPS=10000000 SEED=1
+STEPS ?= 1000000
+SEED ?= 1
+simulate: $(STAMP)
+	@$(PYTHON) -m tests.simulation --steps $(STEPS) --seed $(SEED)
 
 # One JSON document with every figure that the README quotes.
 bench: $(STAMP) testbed

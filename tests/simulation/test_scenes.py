@@ -1,0 +1,150 @@
+"""Single turns of a rollout, under every seed: what the issue's numbers say in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rcm_api import noderuntime, shim, shim_status
+from rcm_api.noderuntime import Phase
+from rcm_controller import views
+from tests.fakes import standin
+from tests.simulation import life, oracle
+
+pytestmark = pytest.mark.timeout(60)
+SEEDS = range(8)
+MINUTE = 60.0
+FACTS = noderuntime.Facts(os="linux", arch="amd64", distribution="debian", containerd="1.7.24")
+URL = "https://example.com/{}/{}.tar.gz"
+
+
+def cluster(seed, nodes, *, facts=lambda _index: FACTS):
+    """Return a cluster without a Shim."""
+    found = life.born(seed)
+    for index in range(nodes):
+        found.fleet.join(f"n{index}", facts(index), {}, supported=True)
+    return found
+
+
+def apply(found, name, release, **rollout):
+    """Create or edit a Shim."""
+    url = URL.format(name, release)
+    artifact = shim.Artifact(
+        os="linux", arch="amd64", location=url, sha256=standin.content(url), binary=None
+    )
+    wanted = shim.Shim(
+        name=name,
+        artifacts=(artifact,),
+        runtime_class=shim.RuntimeClass(name=name, handler=name),
+        options={},
+        rollout=shim.Rollout(**{"soak_seconds": 5, **rollout}),
+    )
+    former = found.cluster.shims.get(name)
+    view = former or views.ShimView(
+        name=name,
+        uid=f"uid-{name}",
+        generation=0,
+        created=found.cluster.time(),
+        wanted=wanted,
+        problem=None,
+        status=shim_status.ShimStatus(),
+    )
+    edited = replace(view, wanted=wanted, generation=view.generation + 1)
+    found.cluster.put("shims", name, edited)
+
+
+def releases(found, name):
+    """Return how many machines have which digest, and the phases they are in."""
+    entries = [m.state.entries.get(name) for m in found.fleet.machines.values()]
+    return [e.digest[:6] if e else "" for e in entries], [e.phase if e else None for e in entries]
+
+
+def fails(found, name, release, behaviour):
+    found.fleet.behaviours[standin.content(URL.format(name, release))] = behaviour
+
+
+def pass_time(found, minutes):
+    found.scheduler.run(found.cluster.now + minutes * MINUTE)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_shims_that_change_at_once_cost_one_restart_per_node(seed):
+    found = cluster(seed, 6)
+    for name in ("a", "b", "c"):
+        apply(found, name, 1, max_update=2)
+    pass_time(found, 20)
+
+    assert all(set(releases(found, name)[1]) == {Phase.READY} for name in ("a", "b", "c"))
+    assert {m.state.restarts for m in found.fleet.machines.values()} == {1}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_release_that_always_fails_leaves_all_on_the_former_one(seed):
+    kinds = ("1.7.24", "2.0.4", "2.1.1")
+    found = cluster(
+        seed, 30, facts=lambda index: noderuntime.Facts(
+            os="linux", arch="amd64", distribution="debian", containerd=kinds[index % 3]
+        )
+    )  # fmt: skip
+    apply(found, "a", 1, max_update="50%")
+    pass_time(found, 30)
+    former = releases(found, "a")[0]
+    fails(found, "a", 2, standin.Behaviour(fails=1))
+    apply(found, "a", 2, max_update="50%")
+    pass_time(found, 60)
+    tried = [m.state.name for m in found.fleet.machines.values() if m.state.rollbacks]
+
+    assert releases(found, "a")[0] == former
+    assert len(tried) <= len(kinds)
+    assert all(oracle.labelled(node, "a") for node in found.cluster.nodes.values())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_release_that_fails_on_some_nodes_stops_early(seed):
+    found = cluster(seed, 60)
+    fails(found, "a", 1, standin.Behaviour(fails=0.3))
+    apply(found, "a", 1, max_update="10%")
+    pass_time(found, 60)
+    failed = sum(phase is Phase.ROLLED_BACK for phase in releases(found, "a")[1])
+    in_flight = 6
+
+    assert failed <= max(2, 60 * 2 // 100) - 1 + in_flight
+    assert Phase.FETCHED in releases(found, "a")[1]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_deletion_with_dead_nodes_ends_and_they_clean_themselves(seed):
+    found = cluster(seed, 20)
+    apply(found, "a", 1, max_update="20%")
+    pass_time(found, 20)
+    for name in ("n3", "n7"):
+        found.fleet.die(name)
+    view = found.cluster.shims["a"]
+    found.cluster.put("shims", "a", replace(view, deleting=found.cluster.time()))
+    pass_time(found, 17)
+
+    assert "a" not in found.cluster.shims
+    assert sum(bool(digest) for digest in releases(found, "a")[0]) == 2
+    for name in ("n3", "n7"):
+        found.fleet.revive(name)
+    pass_time(found, 2)
+    assert not any(releases(found, "a")[0])
+    assert not found.cluster.runtimes
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_lost_objects_are_made_again_without_a_restart(seed):
+    found = cluster(seed, 8)
+    apply(found, "a", 1, max_update="50%")
+    pass_time(found, 20)
+    for name in list(found.cluster.runtimes):
+        found.cluster.drop("runtimes", name)
+    view = found.cluster.shims["a"]
+    found.cluster.put("shims", "a", replace(view, status=shim_status.ShimStatus()))
+    found.controllers[0].kill()
+    found.controllers[1].kill()
+    pass_time(found, 20)
+
+    assert set(releases(found, "a")[1]) == {Phase.READY}
+    assert {m.state.restarts for m in found.fleet.machines.values()} == {1}
