@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from rcm_api import noderuntime, shim_status
-from rcm_api.client import reflector
-from rcm_controller import budget, clock, leader, metrics, store, views
+from rcm_controller import budget, leader, metrics, store, views
 
 FAILED = frozenset({noderuntime.Phase.FAILED, noderuntime.Phase.ROLLED_BACK})
 REASONS = 50
@@ -30,18 +29,6 @@ def show(
     told.show(metrics.OBJECTS, [((cache.kind,), float(len(cache))) for cache in caches.all()])
     told.show(metrics.NODES, _nodes(caches.shims.views().values()))
     told.show(metrics.FAILURES, _failures(caches.runtimes.views(), caches.shims.views()))
-
-
-def show_watches(
-    told: metrics.Metrics, heard: Mapping[str, reflector.Health], *, time: clock.Clock
-) -> None:
-    """Set the gauges that tell of the watches, by kind."""
-    now = time.monotonic()
-    told.show(
-        metrics.WATCH_AGE,
-        [((kind,), now - health.heard_at) for kind, health in heard.items() if health.synced],
-    )
-    told.show(metrics.LISTS, [((kind,), float(health.lists)) for kind, health in heard.items()])
 
 
 def _nodes(shims: Iterable[views.ShimView]) -> Iterable[metrics.Sample]:

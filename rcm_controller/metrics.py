@@ -103,6 +103,13 @@ WATCH_AGE = Metric(
     labels=("kind",),
     help="Since the API server last said anything about a kind; bookmarks come every minute.",
 )
+WATCH_FAILURES = Metric(
+    name="rcm_watch_failures",
+    kind="gauge",
+    unit="failures",
+    labels=("kind",),
+    help="Failures in a row of listing or watching a kind; 0 while all is well.",
+)
 LISTS = Metric(
     name="rcm_lists",
     kind="gauge",
@@ -143,6 +150,7 @@ TABLE = (
     TOKENS,
     WAITS,
     WATCH_AGE,
+    WATCH_FAILURES,
     LISTS,
     OBJECTS,
     UNREADABLE,

@@ -27,6 +27,7 @@ from rcm_controller import (
     rollout,
     settings,
     store,
+    watches,
 )
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -89,6 +90,8 @@ class Program:
         self._decided = threading.Condition()
         self._caches = store.Store(told=self._told, wake=self._changed.set)
         self._reflectors = self._follow(_client(moves))
+        heard = {kind: follower.health for kind, follower in self._reflectors.items()}
+        self._watches = watches.Watches(heard, time=self._time)
         self._elector = self._elect(chosen, identity)
         self._controller = loop.Controller(
             loop.Means(
@@ -106,7 +109,7 @@ class Program:
         self._health = health.Health(
             (chosen.metrics_host, chosen.metrics_port),
             alive=self._alive,
-            ready=self._ready,
+            ready=self._watches.missing,
             metrics=self._metrics,
         )
         self._writers: list[threading.Thread] = []
@@ -171,6 +174,7 @@ class Program:
 
     def _plan(self) -> None:
         self._changed.clear()
+        self._watches.tell()
         wait = self._controller.step()
         with self._decided:
             self._decided.notify_all()
@@ -216,10 +220,6 @@ class Program:
         silent_s = self._time.monotonic() - self._controller.stepped_at
         return f"the loop has not moved for {silent_s:.0f} s" if silent_s > STUCK_S else ""
 
-    def _ready(self) -> str:
-        missing = [cache.kind for cache in self._caches.all() if not cache.synced]
-        return f"not listed yet: {', '.join(missing)}" if missing else ""
-
     def _metrics(self) -> bytes:
         gauges.show(
             self._told,
@@ -227,8 +227,7 @@ class Program:
             leadership=self._elector or leader.Alone(),
             limit=self._controller.limit,
         )
-        heard = {kind: follower.health for kind, follower in self._reflectors.items()}
-        gauges.show_watches(self._told, heard, time=self._time)
+        self._watches.show(self._told)
         return self._told.text()
 
 

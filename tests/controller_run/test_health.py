@@ -7,10 +7,12 @@ import re
 
 import pytest
 import structlog
+import structlog.testing
 import urllib3
 
 from rcm_api import noderuntime, shim_status
-from rcm_controller import budget, cli, gauges, health, leader, log, metrics, store
+from rcm_api.client import errors, reflector
+from rcm_controller import budget, cli, gauges, health, leader, log, metrics, store, watches
 from tests.controller_run import test_store
 from tests.controller_run.hands import Hands
 
@@ -128,6 +130,19 @@ def test_every_option_is_in_the_readme():
 
     missing = {o for o in options - {"--help"} if f"`{o.replace('--no-', '--')}" not in shown}
     assert missing == set()
+
+
+def test_a_watch_that_fails_is_told_once_and_its_end_too():
+    health = reflector.Health()
+    told = watches.Watches({"Node": health}, time=Hands())
+    with structlog.testing.capture_logs() as lines:
+        for failures in (1, 2, 3, 4, 5, 0, 0):
+            health.failures = failures
+            health.error = errors.Unreachable("no route") if failures else None
+            told.tell()
+
+    assert [line["event"] for line in lines] == ["watch fails", "watch works again"]
+    assert lines[0]["problem"] == "no route"
 
 
 @pytest.fixture

@@ -79,9 +79,13 @@ def test_pages_tell_a_loop_that_hangs_and_kinds_that_are_missing():
     here = rig.Rig()
     here.server.undefine(resources.SHIMS)
     with running(here) as program:
-        cluster.until(lambda: "Node" not in page(program, "/readyz")[1], "nodes are listed")
+        cluster.until(lambda: "Node " not in page(program, "/readyz")[1], "nodes are listed")
+        status, text = page(program, "/readyz")
 
-        assert page(program, "/readyz") == (503, "not listed yet: Shim\n")
+        assert status == 503
+        assert text.startswith("Shim not listed yet: ")
+        assert "404" in text
+        assert 'rcm_watch_failures{kind="Shim"}' in page(program, "/metrics")[1]
         assert page(program, "/healthz") == (200, "ok\n")
 
         here.server.define(kinds.custom(resources.SHIMS))
