@@ -13,6 +13,9 @@ from rcm_controller.survey import Aim
 from tests.controller import looks, make
 from tests.controller.cluster import Cluster
 
+SOME = settings(deadline=None, max_examples=60)
+A_FEW = settings(deadline=None, max_examples=20)
+"""Worlds are large, and a test has ten seconds on a busy machine."""
 ROLLOUTS = some.fixed_dictionaries(
     {},
     optional={
@@ -122,7 +125,7 @@ def spending(course, world):
 
 
 @given(worlds())
-@settings(deadline=None)
+@SOME
 def test_no_look_exceeds_a_budget(world):
     before = survey.look(world)
     cluster = Cluster(world)
@@ -137,7 +140,7 @@ def test_no_look_exceeds_a_budget(world):
 
 
 @given(worlds())
-@settings(deadline=None)
+@SOME
 def test_labels_stand_where_the_handler_is_proven_and_nowhere_else(world):
     cluster = Cluster(world)
     cluster.look()
@@ -159,7 +162,7 @@ def _is_proven(course, world, name):
 
 
 @given(worlds())
-@settings(deadline=None)
+@SOME
 def test_nothing_is_removed_under_its_label(world):
     for action in looks.of(world, actions.UpdateNodeRuntime):
         for entry in action.spec.shims:
@@ -170,7 +173,7 @@ def test_nothing_is_removed_under_its_label(world):
 
 
 @given(worlds())
-@settings(deadline=None)
+@SOME
 def test_a_plan_depends_on_the_world_only(world):
     turned = dataclasses.replace(
         world,
@@ -184,7 +187,7 @@ def test_a_plan_depends_on_the_world_only(world):
 
 
 @given(worlds())
-@settings(deadline=None)
+@SOME
 def test_while_nothing_answers_plans_come_to_an_end(world):
     cluster = Cluster(world)
     for _ in range(8):
@@ -195,7 +198,7 @@ def test_while_nothing_answers_plans_come_to_an_end(world):
 
 
 @given(worlds())
-@settings(deadline=None, max_examples=30)
+@A_FEW
 def test_with_agents_that_do_as_they_are_told_everything_ends_well(world):
     nodes = {n: make.node(n, labels=dict(v.labels)) for n, v in world.nodes.items()}
     cluster = Cluster(dataclasses.replace(world, nodes=nodes))
@@ -211,7 +214,7 @@ def test_with_agents_that_do_as_they_are_told_everything_ends_well(world):
 
 
 @given(worlds())
-@settings(deadline=None)
+@SOME
 def test_counts_add_up(world):
     for course in survey.look(world).courses.values():
         if course.view is None or course.aim is Aim.HOLD:

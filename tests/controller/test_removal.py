@@ -174,6 +174,14 @@ def test_runtime_class_and_finalizer_go_when_nodes_are_clean_or_dead_for_long(
     assert bool(looks.of(without, actions.SetFinalizer)) is expected
 
 
+def test_the_runtime_class_stays_while_any_node_is_labelled():
+    world = leaving(classes=[CLASS])
+    forged = dataclasses.replace(world, nodes={"a": make.node("a", ready_for=["spin"])})
+
+    assert looks.of(world, actions.DeleteRuntimeClass)
+    assert not looks.of(forged, actions.DeleteRuntimeClass)
+
+
 def test_a_shim_that_was_deleted_a_moment_ago_waits_for_long_dead_nodes():
     view = make.view(SPIN, deleting=make.ago(60))
 

@@ -1,4 +1,4 @@
-"""`make mutants`: breaks a copy of the agent in each way of the catalogue, and runs its tests.
+"""`make mutants`: breaks a copy of the code in each way of the catalogue, and runs its tests.
 
 Prints which test caught which mutant; a survivor, or a mutant whose text is not there any more,
 makes the exit code 1.
@@ -14,18 +14,27 @@ import time
 from concurrent import futures
 from pathlib import Path
 
-from tests.mutants import catalogue
+from tests.mutants import catalogue, planner
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("rcm_api", "rcm_agent", "manifests", "tests", "images", "pyproject.toml")
+COPIED = (
+    "rcm_api",
+    "rcm_agent",
+    "rcm_controller",
+    "manifests",
+    "tests",
+    "images",
+    "pyproject.toml",
+)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+MUTANTS = (*catalogue.MUTANTS, *planner.MUTANTS)
 TIMEOUT_S = 300.0
 """For one mutant; a clean run of its tests takes well under a minute."""
 
 
 def main(names: list[str]) -> int:
     """Run the mutants whose names contain one of `names`, all without any."""
-    chosen = [m for m in catalogue.MUTANTS if not names or any(n in m.name for n in names)]
+    chosen = [m for m in MUTANTS if not names or any(n in m.name for n in names)]
     survivors = 0
     with futures.ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for mutant, caught in zip(chosen, pool.map(run, chosen), strict=True):
