@@ -1,8 +1,8 @@
 """Events: what a person asks about, said once and counted when it comes again.
 
-Called by `apply`; each Event is a line of the log too. An Event's name is made from what it says, so the same news of a new leader
-finds the Event of the old one. At most one write a minute per news, and few in all: news beyond
-that is dropped, because the conditions of the Shim tell the state anyway.
+Called by `apply`; each Event is a line of the log too. An Event's name is made from what it says,
+so the same news of a new leader finds the Event of the old one. Echoes are not written, and news
+beyond some dozens at once is dropped, because the conditions of the Shim tell the state anyway.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 NAMESPACE = "default"
 """Of Events about objects that are in none; kubectl describe looks there."""
-AGAIN_S = 60.0
-"""The same news is written again after so long, with a higher count."""
+AGAIN_S = 5.0
+"""The same news is written again after so long, with a higher count. Sooner it is an echo: the plan
+was made again before the status was seen that told it."""
 PER_S = 0.5
 BURST = 25
 """As client-go's spam filter, which allows 25 Events at once per object."""
