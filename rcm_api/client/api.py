@@ -97,8 +97,10 @@ class Patch:
     """A change of one object."""
 
     body: object
-    """What `msgspec` can encode. With `metadata.resourceVersion` or `metadata.uid` in it, the
-    server refuses (409) unless the object is that one, in that state."""
+    """What `msgspec` can encode. With `metadata.resourceVersion` in it, the server refuses unless
+    the object is in that state (`Conflict`). With `metadata.uid`, it refuses unless the object is
+    that one (`Invalid`: the field is immutable), but for the status of a custom resource, of whose
+    metadata it looks at the resourceVersion only."""
     kind: str = MERGE
     force: bool = False
     """Server-side apply only: take fields over from other managers."""

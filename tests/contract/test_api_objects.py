@@ -164,6 +164,14 @@ def test_a_patch_of_another_object_of_the_name_is_invalid(
     assert (caught.value.status, "metadata.uid" in str(caught.value)) == (422, True)
 
 
+def test_the_uid_in_a_status_patch_of_a_custom_resource_guards_nothing(api_server: ApiServer):
+    """Only the resourceVersion does."""
+    create(api_server, widget("a"))
+    other = {"metadata": {"uid": "11111111-2222-3333-4444-555555555555"}, "status": {"x": 1}}
+
+    assert patch(api_server, "a", other, subresource="status")["status"] == {"x": 1}
+
+
 def test_generation_counts_changes_of_the_spec_only(api_server: ApiServer):
     create(api_server, widget("a", spec={"size": 1}))
     seen = [
@@ -251,6 +259,14 @@ def test_of_two_who_replace_a_lease_one_wins(api_server: ApiServer):
         replace(api_server, lease(holder="three", resource_version=seen))
 
     assert won["spec"]["holderIdentity"] == "two"
+
+
+def test_another_object_of_the_name_is_not_replaced(api_server: ApiServer):
+    made = create(api_server, lease(), resources.LEASES)
+    body = lease(holder="two", resource_version=str(version(made)))
+    body["metadata"]["uid"] = "11111111-2222-3333-4444-555555555555"
+    with pytest.raises(errors.Conflict):
+        replace(api_server, body)
 
 
 def test_a_lease_is_not_replaced_blindly(api_server: ApiServer):

@@ -19,6 +19,9 @@ _UNOWNED = (
     ("metadata", "name"),
     ("metadata", "namespace"),
     ("metadata", "uid"),
+    ("metadata", "generation"),
+    ("metadata", "creationTimestamp"),
+    ("metadata", "deletionTimestamp"),
     ("metadata", "resourceVersion"),
 )
 
@@ -55,9 +58,9 @@ def conflicts(
 ) -> dict[str, list[Path]]:
     """Return what other managers own and would be changed, by manager."""
     found: dict[str, list[Path]] = {}
-    for path, value in applied.items():
-        for other in owners.get(path, frozenset()) - {manager}:
-            if _at(old, path) != value:
+    for path, managers in owners.items():
+        if _taken(path, old, applied):
+            for other in managers - {manager}:
                 found.setdefault(other, []).append(path)
     return found
 
@@ -71,18 +74,31 @@ def applied(
     """
     wanted = owned(body)
     new: Document = merge(dict(old), body)
-    after: Owners = {}
+    after: Owners = {path: frozenset({manager}) for path in wanted}
     for path, managers in owners.items():
-        left = managers - {manager} if path not in wanted else managers
-        if path in wanted and _at(old, path) != wanted[path]:
-            left = frozenset()  # taken over by force
+        if _taken(path, old, wanted):
+            continue
+        left = managers | {manager} if path in wanted else managers - {manager}
         if left:
             after[path] = left
-        elif path not in wanted:
+        elif not any(_related(path, other) for other in wanted):
             new = _without(new, path)
-    for path in wanted:
-        after[path] = after.get(path, frozenset()) | {manager}
     return new, after
+
+
+def _taken(path: Path, old: Mapping[str, Any], wanted: Mapping[Path, Any]) -> bool:
+    """Tell whether applying would give another value to what is owned at `path`."""
+    if path in wanted:
+        return bool(_at(old, path) != wanted[path])
+    if isinstance(_at(old, path), Mapping):
+        return any(_related(path, other) and len(other) < len(path) for other in wanted)
+    return any(_related(path, other) for other in wanted)
+
+
+def _related(one: Path, other: Path) -> bool:
+    """Tell whether one path leads through the other."""
+    length = min(len(one), len(other))
+    return one != other and one[:length] == other[:length]
 
 
 def updated(owners: Owners, old: Mapping[str, Any], new: Mapping[str, Any], manager: str) -> Owners:

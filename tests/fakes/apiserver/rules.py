@@ -59,6 +59,8 @@ def check_state(target: Target, old: Entry, metadata: Mapping[str, Any]) -> None
     if asked and asked != old.metadata["resourceVersion"]:
         raise answers.modified(target.resource, target.name)
     uid = metadata.get("uid") or old.metadata["uid"]
+    if target.kind.custom and target.subresource:
+        return  # the metadata of a custom resource's status are not looked at any further
     if uid != old.metadata["uid"]:
         problem = f'metadata.uid: Invalid value: "{uid}": field is immutable'
         raise answers.invalid(target.resource, target.name, problem)

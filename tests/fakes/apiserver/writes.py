@@ -53,6 +53,8 @@ class Writer:
         if old is None and target.kind.born_by_replace:
             return self._born(target, body, manager)
         old = self.present(target)
+        uid = metadata.get("uid") or old.metadata["uid"]
+        rules.check_preconditions(target, old, {"uid": uid})
         if not metadata.get("resourceVersion") and not target.kind.blind_replace:
             problem = "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
             raise answers.invalid(target.resource, target.name, problem)
@@ -112,11 +114,10 @@ class Writer:
         new = rules.changed(target, old, wanted)
         if problem := rules.finalizers_added(old, new) or target.kind.check(new, old.document):
             raise answers.invalid(target.resource, target.name, problem)
+        if new == old.document and owners in (None, old.owners):
+            return old
         if owners is None:
             owners = changes.updated(old.owners, old.document, new, manager)
-        if new == old.document:
-            old.owners = owners
-            return old
         if old.metadata.get("deletionTimestamp") and not new["metadata"].get("finalizers"):
             self._etcd.delete(target.resource, target.key)
             return Entry(new)
