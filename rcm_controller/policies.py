@@ -65,6 +65,8 @@ class ControlPlane:
     """Control-plane nodes that are changing or broken, over all Shims."""
 
     busy: set[str]
+    resigned: frozenset[str] = frozenset()
+    """Of these, those that failed for good: on their former version, and left alone."""
 
 
 def violation(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> Held | None:

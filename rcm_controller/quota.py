@@ -17,6 +17,9 @@ SPENDING = frozenset(
 REMOVAL = frozenset({State.REMOVING, State.REMOVAL_FAILED})
 LEAST_FAILURES = 2
 """In the waves, one failure may be the node's own fault (design §2.1)."""
+FETCH_ATTEMPTS = 9
+"""Fetching disturbs nobody, so it is tried longer than changing: an hour with the default backoff,
+as long as an outage that the rest of the system must survive (faults.md R13)."""
 FAILURES_PERCENT = 2
 """Design §2.1."""
 
@@ -90,3 +93,13 @@ def failure_limit(rollout: shim.Rollout, nodes: int) -> int:
 def canary_failure_limit(rollout: shim.Rollout, nodes: int) -> int:
     """Return how many failed nodes of an unproven class end a rollout."""
     return 1 if rollout.max_failures is None else share(rollout.max_failures, nodes)
+
+
+def exhausted(cell: Cell, world: World) -> bool:
+    """Tell whether a failed node is left to a person."""
+    if cell.entry is None or cell.state not in {State.FAILED, State.FETCH_FAILED}:
+        return False
+    most = world.policy.attempts
+    if cell.state is State.FETCH_FAILED:
+        most = max(most, FETCH_ATTEMPTS)
+    return cell.entry.attempt + 1 >= most

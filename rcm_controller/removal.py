@@ -91,10 +91,11 @@ def _place(cell: Cell) -> tuple[bool, bool, bytes]:
 
 
 def _must_wait(cell: Cell, course: Course, control_plane: ControlPlane) -> bool:
+    """A control plane that failed for good, for another Shim perhaps, keeps none from being clean."""
     if not cell.node.control_plane:
         return False
     workers = any(c.live and c.installed and not c.node.control_plane for c in course.leaving)
-    return workers or not control_plane.busy <= {cell.node.name}
+    return workers or bool(control_plane.busy - control_plane.resigned - {cell.node.name})
 
 
 def _room(course: Course, idle: list[Cell], world: World) -> Iterator[Question]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from rcm_api.noderuntime import ShimWanted, Wanted
-from rcm_controller import asks, states, waves
+from rcm_controller import asks, quota, states, waves
 from rcm_controller.states import State
 from rcm_controller.survey import Cell, Course
 from rcm_controller.targets import Target
@@ -19,9 +19,6 @@ from rcm_controller.world import World
 FETCH = frozenset({State.FETCHING, State.OVERDUE, State.WITHDRAWING, State.UNSUPPORTED})
 LONGEST_DOUBLING = 5
 """Removal is tried for ever, at last every 32 backoffs: 16 minutes with the default. A guess."""
-FETCH_ATTEMPTS = 9
-"""Fetching disturbs nobody, so it is tried longer than changing: an hour with the default backoff,
-as long as an outage that the rest of the system must survive (faults.md R13)."""
 
 
 def questions(course: Course, world: World) -> Iterator[tuple[Cell, ShimWanted]]:
@@ -72,19 +69,9 @@ def _is_old(state: State, former: ShimWanted, target: Target) -> bool:
     return state is State.WAITING and former.digest != target.digest
 
 
-def exhausted(cell: Cell, world: World) -> bool:
-    """Tell whether a failed node is left to a person."""
-    if cell.entry is None or cell.state not in {State.FAILED, State.FETCH_FAILED}:
-        return False
-    most = world.policy.attempts
-    if cell.state is State.FETCH_FAILED:
-        most = max(most, FETCH_ATTEMPTS)
-    return cell.entry.attempt + 1 >= most
-
-
 def retry_due(cell: Cell, world: World) -> bool:
     """Tell whether a failed node waited long enough, by the controller's clock and by its own."""
-    if cell.entry is None or cell.seen is None or not cell.live or exhausted(cell, world):
+    if cell.entry is None or cell.seen is None or not cell.live or quota.exhausted(cell, world):
         return False
     since = world.now - wait(cell.entry, world)
     return all(_elapsed(t, since, world.now) for t in (cell.entry.asked_at, cell.seen.time))

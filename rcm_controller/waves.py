@@ -190,12 +190,14 @@ def _is_coming(cell: Cell) -> bool:
 
 def control_plane(survey: Survey) -> ControlPlane:
     """Return the control-plane nodes that are changing or broken."""
-    busy = {n.name for n in survey.world.nodes.values() if n.control_plane and not n.ready}
+    changing = {n.name for n in survey.world.nodes.values() if n.control_plane and not n.ready}
+    resigned: set[str] = set()
     for course in survey.courses.values():
         for cell in course:
             if cell.state is not State.READY and cell.node.control_plane and _busy(cell):
-                busy.add(cell.node.name)
-    return ControlPlane(busy)
+                left = quota.exhausted(cell, survey.world)
+                (resigned if left else changing).add(cell.node.name)
+    return ControlPlane(changing | resigned, resigned=frozenset(resigned - changing))
 
 
 def _busy(cell: Cell) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from rcm_api.conditions import FALSE, TRUE, Condition
-from rcm_controller import canaries, finalizers, removal, runtime_classes, targets, upkeep, waves
+from rcm_controller import canaries, finalizers, quota, removal, runtime_classes, targets, waves
 from rcm_controller.runtime_classes import Holder
 from rcm_controller.states import State
 from rcm_controller.survey import Aim, Cell, Course, Survey
@@ -47,7 +47,7 @@ def conditions_of(course: Course, counts: Counts, survey: Survey) -> tuple[Condi
         counts=counts,
         survey=survey,
         stopped=_stopped(course, counts, survey),
-        exhausted=sum(upkeep.exhausted(cell, survey.world) for cell in counts.troubled),
+        exhausted=sum(quota.exhausted(cell, survey.world) for cell in counts.troubled),
     )
     progressing, degraded, conflict = _progressing(found), _degraded(found), _conflict(found)
     pinned, ready = _pinned(found), _ready(found)

@@ -38,3 +38,21 @@ def test_a_node_with_pods_makes_room_for_an_idle_one():
 )
 def test_a_node_that_would_be_asked_again_first_is_not_withdrawn(nodes):
     assert looks.asked(world(*nodes)) == {}
+
+
+@pytest.mark.parametrize(
+    ("attempt", "removed"),
+    [pytest.param(2, ["b"], id="for good"), pytest.param(1, [], id="so far")],
+)
+def test_a_control_plane_that_failed_another_shim_keeps_none_from_being_clean(attempt, removed):
+    other = make.wanted("other")
+    failed = make.seen(other, Phase.ROLLED_BACK, observed_attempt=attempt)
+    master = make.node("a", control_plane=True)
+    nodes = [
+        (master, make.runtime("a", (make.entry(other, attempt=attempt), failed))),
+        going("b", control_plane=True),
+    ]
+    shims = [make.view(SPIN, deleting=make.ago(60)), make.view(other)]
+    found = make.world(shims, [n for n, _ in nodes], [r for _, r in nodes])
+
+    assert looks.removed(found) == removed
