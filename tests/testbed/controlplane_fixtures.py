@@ -29,7 +29,7 @@ def shared_control_plane(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> collections.abc.Iterator[controlplane.ControlPlane]:
     """Start the control plane that tests of this process share: etcd and API server only."""
-    _need_kubernetes()
+    need_kubernetes()
     with controlplane.start(tmp_path_factory.mktemp("control-plane")) as plane:
         yield plane
 
@@ -49,7 +49,7 @@ def fresh_control_plane(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> collections.abc.Iterator[controlplane.ControlPlane]:
     """Give a control plane for the test alone; it takes some seconds to start."""
-    _need_kubernetes()
+    need_kubernetes()
     _count(request)
     with controlplane.start(tmp_path_factory.mktemp("control-plane")) as plane:
         yield plane
@@ -88,7 +88,8 @@ def _count(request: pytest.FixtureRequest) -> None:
     request.node.user_properties.append((_PROPERTY, kube.VERSION))
 
 
-def _need_kubernetes() -> None:
+def need_kubernetes() -> None:
+    """Skip the test, with the reason, where Kubernetes is not built."""
     if kube.is_built():
         return
     reason = "Kubernetes is not built yet: run `python -m tests.testbed build kubernetes`"
