@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from rcm_api.noderuntime import Artifact, ShimObserved, ShimWanted, Wanted
-from rcm_controller.survey import Cell
+from rcm_controller.courses import Cell
 from rcm_controller.targets import Target
 
 

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from rcm_api import shim
 from rcm_api.shim_status import Canary
 from rcm_controller import node_classes
+from rcm_controller.courses import Cell, Course
 from rcm_controller.node_classes import Tally
 from rcm_controller.states import State
-from rcm_controller.survey import Cell, Course
 
 
 class Stage(enum.StrEnum):

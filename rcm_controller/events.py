@@ -13,8 +13,9 @@ from rcm_api.noderuntime import Phase, ShimObserved
 from rcm_api.shim_status import ShimStatus
 from rcm_controller import tally, views
 from rcm_controller.actions import EmitEvent
+from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.states import FAILURES
-from rcm_controller.survey import Aim, Cell, Course, Survey
+from rcm_controller.survey import Survey
 
 MOST_NODES = 10
 """Nodes that are told about at one look; the Shim's status has the number of all. A guess."""

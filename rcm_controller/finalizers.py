@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from rcm_controller import removal, runtime_classes
 from rcm_controller.actions import SetFinalizer
-from rcm_controller.survey import Aim, Course, Survey
+from rcm_controller.courses import Aim, Course
+from rcm_controller.survey import Survey
 
 
 def changes(survey: Survey) -> Iterator[SetFinalizer]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from rcm_api import names
 from rcm_api.noderuntime import Phase, Wanted
-from rcm_controller.survey import Aim, Cell, Course, Survey
+from rcm_controller.courses import Aim, Cell, Course
+from rcm_controller.survey import Survey
 
 _GOING = frozenset({Phase.DRAINING, Phase.ABSENT})
 

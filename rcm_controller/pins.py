@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from rcm_api import names, shim
 from rcm_api.shim_status import PinnedArtifact
 from rcm_controller import targets
+from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.states import State
-from rcm_controller.survey import Aim, Cell, Course
 
 _SHA256 = re.compile(names.SHA256)
 _HAVE = frozenset({State.FETCHED, State.BLOCKED, State.READY})

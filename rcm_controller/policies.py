@@ -1,4 +1,4 @@
-"""Why a fetched node may not be activated yet: one function per violation, named for it.
+"""Why a node of a rollout that goes on may not change yet: one word per violation.
 
 Called by `waves`, node by node in order. A `Ledger` is what one look knows of one Shim and what it
 has given out so far; it is thrown away with the look. Pure.
@@ -10,17 +10,15 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rcm_controller import node_classes, survey
+from rcm_controller import courses, node_classes
 from rcm_controller.canaries import Stage
+from rcm_controller.courses import Cell, Course
 from rcm_controller.states import State
-from rcm_controller.survey import Cell, Course
 
 
 class Held(enum.StrEnum):
     """The violations."""
 
-    PAUSED = "Paused"
-    TOO_MANY_FAILED = "TooManyFailed"
     NOT_PINNED = "NotPinned"
     NOT_FETCHED = "NotFetched"
     BUDGET_SPENT = "BudgetSpent"
@@ -71,10 +69,6 @@ class ControlPlane:
 
 def violation(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> Held | None:
     """Return the first reason to leave the node as it is; None: it may change."""
-    if ledger.paused:
-        return Held.PAUSED
-    if ledger.stopped:
-        return Held.TOO_MANY_FAILED
     if cell.target is None or not cell.target.pinned:
         return Held.NOT_PINNED
     if cell.state is State.FETCHING:
@@ -83,7 +77,7 @@ def violation(ledger: Ledger, cell: Cell, control_plane: ControlPlane) -> Held |
         found = _control_plane(ledger, cell, control_plane)
         if found is not None:
             return found
-    if survey.rivals(cell):
+    if courses.rivals(cell):
         return Held.HANDLER_IN_USE
     return None if ledger.at_once else _in_waves(ledger, cell)
 

@@ -7,8 +7,8 @@ spent. Pure.
 from __future__ import annotations
 
 from rcm_api import shim
+from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.states import State
-from rcm_controller.survey import Aim, Cell, Course
 from rcm_controller.world import World
 
 SPENDING = frozenset(

@@ -11,9 +11,10 @@ from datetime import timedelta
 
 from rcm_api.noderuntime import ShimWanted
 from rcm_controller import asks, quota, upkeep, waves
+from rcm_controller.courses import Cell, Course
 from rcm_controller.policies import ControlPlane
 from rcm_controller.states import State
-from rcm_controller.survey import Cell, Course, Survey
+from rcm_controller.survey import Survey
 from rcm_controller.world import World
 
 Question = tuple[Cell, ShimWanted | None]

@@ -26,8 +26,9 @@ from rcm_controller import (
     waves,
 )
 from rcm_controller.actions import Action
+from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.policies import ControlPlane, Ledger
-from rcm_controller.survey import Aim, Cell, Course, Survey
+from rcm_controller.survey import Survey
 from rcm_controller.world import World
 
 Questions = dict[str, dict[str, ShimWanted | None]]

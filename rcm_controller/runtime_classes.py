@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from rcm_api import names
 from rcm_controller import actions, labels, removal, views
 from rcm_controller.actions import RuntimeClassSpec
-from rcm_controller.survey import Aim, Course, Survey
+from rcm_controller.courses import Aim, Course
+from rcm_controller.survey import Survey
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OBJECT_SET = "objectset.rio.cattle.io/"

@@ -14,7 +14,8 @@ from rcm_api import conditions
 from rcm_api.shim_status import ShimStatus
 from rcm_controller import canaries, pins, survey, tally, wording
 from rcm_controller.actions import WriteShimStatus
-from rcm_controller.survey import Aim, Course, Survey
+from rcm_controller.courses import Aim, Course
+from rcm_controller.survey import Survey
 from rcm_controller.world import World
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from rcm_controller.courses import Cell, Course
 from rcm_controller.states import State
-from rcm_controller.survey import Cell, Course
 
 _UPDATING = (State.UPDATING, State.WITHDRAWING)
 _FAILED = (State.FAILED, State.STUCK, State.FETCH_FAILED)

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from rcm_api.noderuntime import ShimWanted, Wanted
 from rcm_controller import asks, quota, states, waves
+from rcm_controller.courses import Cell, Course
 from rcm_controller.states import State
-from rcm_controller.survey import Cell, Course
 from rcm_controller.targets import Target
 from rcm_controller.world import World
 

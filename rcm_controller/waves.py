@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from rcm_controller import canaries, node_classes, policies, quota
 from rcm_controller.canaries import Stage
+from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.policies import ControlPlane, Held, Ledger
 from rcm_controller.states import State
-from rcm_controller.survey import Aim, Cell, Course, Survey
+from rcm_controller.survey import Survey
 
 DUE = frozenset({State.FETCHED, State.BLOCKED})
 UNDONE = frozenset(

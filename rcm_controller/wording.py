@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from rcm_api.conditions import FALSE, TRUE, Condition
 from rcm_controller import canaries, finalizers, quota, removal, runtime_classes, targets, waves
+from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.runtime_classes import Holder
 from rcm_controller.states import State
-from rcm_controller.survey import Aim, Cell, Course, Survey
+from rcm_controller.survey import Survey
 from rcm_controller.tally import Counts
 
 SHOWN = 3

@@ -8,8 +8,8 @@ from hypothesis import strategies as some
 from rcm_api import names, noderuntime
 from rcm_api.noderuntime import Phase, Wanted
 from rcm_controller import actions, quota, rollout, status, survey
+from rcm_controller.courses import Aim
 from rcm_controller.states import State
-from rcm_controller.survey import Aim
 from tests.controller import looks, make
 from tests.controller.cluster import Cluster
 

@@ -170,7 +170,7 @@ MUTANTS = (
     ),
     Mutant(
         "acts before the finalizer stands",
-        "rcm_controller/survey.py",
+        "rcm_controller/courses.py",
         "        return self.view is None or names.FINALIZER in self.view.finalizers\n",
         "        return True\n",
         (REMOVAL,),
