@@ -48,6 +48,8 @@ class Fleet:
         self.lost_writes = 0.02
         self.tried: Callable[[standin.NodeState, standin.Entry], None] = lambda _node, _entry: None
         self.joined = 0
+        self.forged: set[tuple[str, str]] = set()
+        """Nodes and label keys that somebody else has written."""
 
     def join(
         self, name: str, facts: noderuntime.Facts, labels: Mapping[str, str], *, supported: bool

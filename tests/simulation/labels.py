@@ -44,6 +44,8 @@ def off_before_removal(scene: Scene, node: str, name: str) -> None:
     former, found = scene.former(name), scene.cluster.nodes.get(node)
     if former is not None and former.phase is Wanted.ABSENT:
         return
+    if (node, names.ready_label(name)) in scene.fleet.forged:
+        return  # by somebody else, a moment ago perhaps
     if found is not None and scene.is_ours(node) and oracle.labelled(found, name):
         raise Broken(f"{node} is asked to remove {name} under its label")
 

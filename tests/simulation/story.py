@@ -133,6 +133,7 @@ class Story:
             labels = dict(self.cluster.nodes[name].labels)
             if labels.pop(key, None) is None:
                 labels[key] = self.scheduler.random.choice((names.READY, "yes"))
+            self.fleet.forged.add((name, key))
             self._label(name, labels)
 
     def _label(self, name: str, labels: dict[str, str]) -> None:

@@ -12,9 +12,9 @@ import random
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
+from rcm_api import shim
 from rcm_api.client import resources
 from rcm_api.client.transport import Request, Response, Transport
-from rcm_api.noderuntime import Wanted
 from tests.controller_run import objects, rig
 from tests.fakes import standin
 from tests.fakes.apiserver import faulty
@@ -88,6 +88,7 @@ class Wire:
         self.roads: dict[str, Road] = {}
         self.faults = 0.0
         self.most = 0
+        self.digest = ""
         self.version = 1
         self.born = 0
         self.writes = 0
@@ -110,13 +111,11 @@ class Wire:
         return None
 
     def changing(self) -> set[str]:
-        """Return the nodes that change, or that failed at what they are asked for now."""
+        """Return the nodes that change, or that failed at what is wanted now."""
         found: set[str] = set()
         for runtime in self.rig.runtimes():
-            state, entry = self.rig.states[runtime.name], runtime.wanted(SHIM)
-            asked = entry is not None and entry.phase is Wanted.ACTIVE
-            failed = asked and bool(oracle.failed(runtime, SHIM))
-            if failed or oracle.changing(runtime, state, SHIM):
+            state = self.rig.states[runtime.name]
+            if oracle.failed(runtime, SHIM) == self.digest or oracle.changing(runtime, state, SHIM):
                 found.add(runtime.name)
         return found
 
@@ -136,7 +135,14 @@ class Wire:
         """Ask for another version."""
         self.version = self.random.choice((1, 2, 3, 4, BAD))
         self.most = self.random.choice((1, 1, 2))
-        self.rig.apply(objects.shim(self.version, maxUpdate=self.most))
+        self.apply(self.version)
+
+    def apply(self, version: int) -> None:
+        """Write the Shim, and know what it comes to."""
+        document = objects.shim(version, maxUpdate=self.most)
+        wanted = shim.parse(document)
+        self.digest = shim.digest(wanted, wanted.artifacts[0])
+        self.rig.apply(document)
 
     def freeze(self) -> None:
         """Let a watch of a replica be silent, at times longer than its deadline."""
@@ -187,7 +193,7 @@ def _live(wire: Wire, events: int) -> None:
     wire.faults = 0.0
     for road in wire.roads.values():
         road.frozen_until.clear()
-    wire.rig.apply(objects.shim(5, maxUpdate=wire.most))
+    wire.apply(5)
     if not wire.rig.run(240, until=wire.rig.ready):
         raise Broken(f"never ready: {wire.rig.condition('Ready')}")
     wire.rig.run(20)
