@@ -50,7 +50,7 @@ def _question(name: str, cell: Cell, target: Target, *, world: World) -> ShimWan
     if cell.state in {State.FAILED, State.FETCH_FAILED} and retry_due(cell, world):
         phase = Wanted.ACTIVE if cell.state is State.FAILED else Wanted.PREFETCH
         return asks.entry(cell, name, phase, target=target, now=now, again=True)
-    if former is None or former.digest != target.digest:
+    if former is None or former.digest != target.digest or states.told(former, target):
         return None
     return asks.entry(cell, name, former.phase, target=target, now=now)
 
