@@ -75,6 +75,22 @@ def test_an_object_without_a_name_is_refused(api_server: ApiServer):
         create(api_server, {"apiVersion": "v1", "kind": "Node", "metadata": {}}, resources.NODES)
 
 
+@pytest.mark.parametrize("name", ["A", "a_b", "-a", "a..b", "a" * 254, "a/b"])
+def test_names_are_checked(api_server: ApiServer, name: str):
+    with pytest.raises(errors.Invalid):
+        create(api_server, widget(name))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("a", "b c"), ("a", "x" * 64), ("a", "-"), ("a b", "c"), ("x/", "y")]
+)
+def test_labels_are_checked(api_server: ApiServer, key: str, value: str):
+    create(api_server, {"metadata": {"name": "worker"}}, resources.NODES)
+    labels = {"metadata": {"labels": {key: value}}}
+    with pytest.raises(errors.Invalid):
+        patch(api_server, "worker", labels, resource=resources.NODES)
+
+
 def test_a_new_object_may_not_bring_a_version(api_server: ApiServer):
     body = widget("a")
     body["metadata"]["resourceVersion"] = "1"

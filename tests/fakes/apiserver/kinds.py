@@ -35,6 +35,14 @@ def same_handler(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> str:
     return ""
 
 
+def right_namespace(new: Mapping[str, Any], _old: Mapping[str, Any] | None) -> str:
+    """Refuse an Event beside its object; those about objects without one are in `default`."""
+    about = (new.get("involvedObject") or {}).get("namespace") or "default"
+    if about != new["metadata"]["namespace"]:
+        return f'involvedObject.namespace: Invalid value: "{about}": does not match event.namespace'
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of object."""
@@ -53,6 +61,8 @@ class Kind:
     born_by_replace: bool = False
     """A replace of what is not there creates it (AllowCreateOnUpdate)."""
     check: Check = anything
+    fields: tuple[str, ...] = ()
+    """What a field selector may name besides metadata.name and metadata.namespace."""
 
 
 def custom(resource: Resource, *, check: Check = anything) -> Kind:
@@ -66,5 +76,11 @@ USUAL = (
     Kind(NODES, status=True, status_at_birth=True, blind_replace=True),
     Kind(RUNTIMECLASSES, check=same_handler),
     Kind(LEASES, born_by_replace=True),
-    Kind(EVENTS, blind_replace=True, born_by_replace=True),
+    Kind(
+        EVENTS,
+        blind_replace=True,
+        born_by_replace=True,
+        check=right_namespace,
+        fields=("involvedObject.kind", "involvedObject.name", "involvedObject.uid", "reason"),
+    ),
 )

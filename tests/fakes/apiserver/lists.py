@@ -24,7 +24,7 @@ class _Token(msgspec.Struct):
 
 def answer(etcd: Etcd, kind: Kind, namespace: str, query: Mapping[str, str], stale: int) -> bytes:
     """Return a page; `stale` revisions behind, as a server that fell behind would say it."""
-    matches = selectors.parse(query.get("labelSelector", ""), query.get("fieldSelector", ""))
+    matches = selectors.parse(kind, query)
     token = _read(query["continue"]) if query.get("continue") else None
     revision = token.revision if token else max(etcd.oldest, etcd.revision - stale)
     if revision < etcd.oldest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +119,24 @@ def dying(target: Target, old: Entry, *, time: str) -> Document:
     if target.kind.generation:
         metadata["generation"] += 1
     return {**old.document, "metadata": metadata}
+
+
+def malformed(document: Mapping[str, Any]) -> str:
+    """Say what is wrong with an object's name or labels; empty: nothing."""
+    metadata = document["metadata"]
+    if not _NAME.fullmatch(metadata["name"]):
+        return f'metadata.name: Invalid value: "{metadata["name"]}": a lowercase RFC 1123 subdomain'
+    for key, value in (metadata.get("labels") or {}).items():
+        if not isinstance(value, str) or not _LABEL.fullmatch(value):
+            return f'metadata.labels: Invalid value: "{value}": a valid label must be …'
+        if not _NAME_PART.fullmatch(key.rpartition("/")[2]):
+            return f'metadata.labels: Invalid value: "{key}": name part must consist of …'
+    return ""
+
+
+_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+_NAME_PART = re.compile(r"(?=.{1,63}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_LABEL = re.compile(r"|(?=.{1,63}$)[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 def finalizers_added(old: Entry, new: Document) -> str:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.fakes.apiserver.answers import Unsupported, bad
+from tests.fakes.apiserver.kinds import Kind
 
 Matches = Callable[[Mapping[str, Any]], bool]
 _FIELDS = ("metadata.name", "metadata.namespace")
 
 
-def parse(labels: str, fields: str) -> Matches | None:
+def parse(kind: Kind, query: Mapping[str, str]) -> Matches | None:
     """Return a test of objects; None: all pass."""
-    tests = [_label(part) for part in _parts(labels)] + [_field(part) for part in _parts(fields)]
+    known = (*_FIELDS, *kind.fields)
+    tests = [_label(part) for part in _parts(query.get("labelSelector", ""))]
+    tests += [_field(part, known) for part in _parts(query.get("fieldSelector", ""))]
     if not tests:
         return None
     return lambda found: all(test(found) for test in tests)
@@ -36,12 +39,18 @@ def _label(part: str) -> Matches:
     return lambda found: key in _labels(found)
 
 
-def _field(part: str) -> Matches:
-    key, value, equal = _split(part)
-    if key not in _FIELDS or value is None:
-        raise bad(f"field label not supported: {key}")
-    name = key.removeprefix("metadata.")
-    return lambda found: (found["metadata"].get(name, "") == value) is equal
+def _field(part: str, known: tuple[str, ...]) -> Matches:
+    path, value, equal = _split(part)
+    if path not in known or value is None:
+        raise bad(f"field label not supported: {path}")
+    keys = path.split(".")
+    return lambda found: (_at(found, keys) == value) is equal
+
+
+def _at(found: Any, keys: list[str]) -> str:
+    for key in keys:
+        found = found.get(key, "") if isinstance(found, Mapping) else ""
+    return str(found)
 
 
 def _split(part: str) -> tuple[str, str | None, bool]:

@@ -63,7 +63,7 @@ def parse(kind: Kind, namespace: str, query: Mapping[str, str]) -> Watch:
         since=int(query["resourceVersion"]),
         timeout_s=float(query.get("timeoutSeconds", TIMEOUT_S)),
         bookmarks=query.get("allowWatchBookmarks") == "true",
-        matches=selectors.parse(query.get("labelSelector", ""), query.get("fieldSelector", "")),
+        matches=selectors.parse(kind, query),
     )
 
 

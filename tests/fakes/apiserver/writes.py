@@ -95,7 +95,7 @@ class Writer:
     def _born(self, target: Target, body: Document, manager: str) -> Entry:
         uid = str(uuid.UUID(int=next(self._numbers)))
         document = rules.born(target, body, uid=uid, time=self._time())
-        if problem := target.kind.check(document, None):
+        if problem := rules.malformed(document) or target.kind.check(document, None):
             raise answers.invalid(target.resource, target.name, problem)
         owners = changes.updated({}, {}, body, manager)
         return self._etcd.put(target.resource, target.key, document, owners)
@@ -112,7 +112,12 @@ class Writer:
         """Write over an object, by the rules that all writes share; nothing new, no write."""
         rules.check_state(target, old, wanted.get("metadata") or {})
         new = rules.changed(target, old, wanted)
-        if problem := rules.finalizers_added(old, new) or target.kind.check(new, old.document):
+        problem = (
+            rules.finalizers_added(old, new)
+            or rules.malformed(new)
+            or target.kind.check(new, old.document)
+        )
+        if problem:
             raise answers.invalid(target.resource, target.name, problem)
         if new == old.document and owners in (None, old.owners):
             return old
