@@ -7,7 +7,7 @@ its cache says so. What it wrote itself, and what machines do because of it, cou
 
 from __future__ import annotations
 
-from rcm_controller import actions
+from rcm_controller import actions, views
 from tests.fakes import standin
 from tests.simulation import controller as controllers
 from tests.simulation import labels, objects, oracle
@@ -15,6 +15,9 @@ from tests.simulation.cluster import Change, Cluster
 from tests.simulation.fleet import Fleet
 from tests.simulation.scene import Broken, Scene
 from tests.simulation.scheduler import Scheduler
+
+MOMENT_S = 60.0
+"""From an edit until nobody acts on what was there before it."""
 
 
 class Judge(controllers.Judge):
@@ -53,12 +56,29 @@ class Judge(controllers.Judge):
         always = self.fleet.behaviours.get(standin.content(url), standin.GOOD).fails >= 1
         if not always or entry.observed[1] > 0:
             return  # another attempt touches no other node
-        rollout, canaries = view.wanted.rollout, self._triers(entry, state)
-        limit = rollout.canary_nodes
-        if rollout.max_failures is not None:
-            limit += oracle.failures(rollout, len(self.cluster.nodes)) - 1
+        canaries, limit = self._triers(entry, state), self._allowed(entry.name)
         if len(canaries) > limit:
             raise Broken(f"{view.name}: {sorted(canaries)} try a release that always fails")
+
+    def _allowed(self, name: str) -> int:
+        """Return the most canaries that anybody could believe to be allowed a moment ago."""
+        log, most = self.cluster.log["shims"], 0
+        for change in reversed(log):
+            if change.name == name and change.object is not None:
+                most = max(most, self._canaries(change.object))
+                if change.time < self.cluster.now - MOMENT_S:
+                    break
+        return most
+
+    def _canaries(self, view: views.ShimView) -> int:
+        if view.wanted is None:
+            return 0
+        rollout = view.wanted.rollout
+        if rollout.type == "recreate":
+            return len(self.cluster.nodes)
+        more = rollout.max_failures is not None
+        failures = oracle.failures(rollout, len(self.cluster.nodes)) - 1 if more else 0
+        return rollout.canary_nodes + failures
 
     def _triers(self, tried: standin.Entry, state: standin.NodeState) -> set[str]:
         """Return the selected nodes of the same class that try a digest or have failed with it."""

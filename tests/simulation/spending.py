@@ -79,7 +79,8 @@ def _is_given_up(scene: Scene, name: str, view: views.ShimView) -> bool:
     entry, told = runtime.wanted(view.name), runtime.observed(view.name)
     if entry is None or entry.asked_at is None or told is None:
         return False
-    if oracle.answered(entry, told) and told.phase is not Phase.FETCHED:
+    draining = told.phase is Phase.DRAINING and not told.in_use
+    if oracle.answered(entry, told) and told.phase is not Phase.FETCHED and not draining:
         return False
     unserved = node is not None and not oracle.wanted_digest(view, node.os, node.arch)
     going = entry.phase is Wanted.ABSENT or unserved
