@@ -43,14 +43,36 @@ def _rank(action: actions.Action, seen: world.World) -> int:
 
 
 def _moves(action: actions.UpdateNodeRuntime, seen: world.World) -> bool:
-    """Tell whether a node is asked for more than a download."""
-    former = seen.runtimes.get(action.node)
-    asked = {_ask(entry) for entry in former.spec.shims} if former is not None else None
+    """Tell whether a node is asked for more than a download, or is called back from that."""
+    known = seen.runtimes.get(action.node, _NOTHING)
+    former = {entry.name: entry for entry in known.spec.shims}
     return any(
-        entry.phase is not noderuntime.Wanted.PREFETCH and _ask(entry) not in (asked or ())
+        _wants(entry, former.get(entry.name)) or _called_back(entry, former.get(entry.name), known)
         for entry in action.spec.shims
     )
 
 
-def _ask(entry: noderuntime.ShimWanted) -> tuple[str, str, str, int]:
-    return entry.name, entry.phase, entry.digest, entry.attempt
+def _wants(entry: noderuntime.ShimWanted, former: noderuntime.ShimWanted | None) -> bool:
+    if entry.phase is PREFETCH:
+        return False
+    return former is None or _ask(entry) != _ask(former)
+
+
+def _called_back(
+    entry: noderuntime.ShimWanted,
+    former: noderuntime.ShimWanted | None,
+    known: noderuntime.NodeRuntime,
+) -> bool:
+    """A node that was asked and is not done with it holds a place that others wait for."""
+    if entry.phase is not PREFETCH or former is None or former.phase is PREFETCH:
+        return False
+    seen = known.observed(entry.name)
+    return seen is None or seen.phase is not noderuntime.Phase.READY
+
+
+def _ask(entry: noderuntime.ShimWanted) -> tuple[str, str, int]:
+    return entry.phase, entry.digest, entry.attempt
+
+
+_NOTHING = noderuntime.NodeRuntime(noderuntime.Metadata(""))
+PREFETCH = noderuntime.Wanted.PREFETCH

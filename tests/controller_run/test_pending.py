@@ -194,6 +194,24 @@ def test_what_others_wait_for_goes_first():
     assert list(found) == [finalizer, label("d"), event, canary, download, same]
 
 
+def test_a_node_is_called_back_before_another_one_is_sent():
+    active, prefetch = (
+        entry(noderuntime.Wanted.ACTIVE),
+        entry(noderuntime.Wanted.PREFETCH),
+    )
+    meta, spec = noderuntime.Metadata, noderuntime.Spec(shims=(active,))
+    failed = noderuntime.ShimObserved(name="spin", phase=noderuntime.Phase.ROLLED_BACK)
+    done = noderuntime.ShimObserved(name="spin", phase=noderuntime.Phase.READY)
+    known = {
+        "a": noderuntime.NodeRuntime(meta("a"), spec, noderuntime.Status(shims=(done,))),
+        "b": noderuntime.NodeRuntime(meta("b"), spec, noderuntime.Status(shims=(failed,))),
+    }
+    seen = world.World(now=START, shims={}, nodes={}, runtimes=known, classes={})
+    hold, back, sent = update("a", prefetch), update("b", prefetch), update("c", active)
+
+    assert list(order.by_urgency([hold, back, sent], seen)) == [back, sent, hold]
+
+
 def entry(phase: noderuntime.Wanted) -> noderuntime.ShimWanted:
     artifact = noderuntime.Artifact(url="https://example.com/a")
     return noderuntime.ShimWanted(
