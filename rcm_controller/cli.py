@@ -176,7 +176,7 @@ def _add_rollout(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             f"--{flag}",
             type=_span,
-            default=_default(variable, f"{value.total_seconds():g}s"),
+            default=_default(variable, _spelled(value)),
             metavar="SPAN",
             help=f"{text}, for example 90s, 10m, 1h (%(default)s)",
         )
@@ -262,6 +262,11 @@ def _span(text: str) -> timedelta:
     if match is None or float(match[1]) <= 0:
         raise argparse.ArgumentTypeError(f"{text[:64]!r}: write for example 90s, 10m or 1h")
     return timedelta(**{_UNITS[match[2]]: float(match[1])})
+
+
+def _spelled(span: timedelta) -> str:
+    minutes, seconds = divmod(span, timedelta(minutes=1))
+    return f"{span.total_seconds():g}s" if seconds else f"{minutes}m"
 
 
 def _name(text: str) -> str:
