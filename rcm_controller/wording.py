@@ -6,21 +6,15 @@ Called by `status`. Every message ends in what to do, or says that nothing is to
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from rcm_api.conditions import FALSE, TRUE, Condition
-from rcm_controller import canaries, finalizers, quota, removal, runtime_classes, targets, waves
-from rcm_controller.courses import Aim, Cell, Course
+from rcm_controller import canaries, phrases, quota, runtime_classes, targets, waves
+from rcm_controller.courses import Aim, Course
 from rcm_controller.runtime_classes import Holder
 from rcm_controller.states import State
 from rcm_controller.survey import Survey
 from rcm_controller.tally import Counts
-
-SHOWN = 3
-"""Names in a message; the NodeRuntimes have all of them. A guess."""
-CUT = 120
-"""Characters of a node's own words in a message. A guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +51,6 @@ def conditions_of(course: Course, counts: Counts, survey: Survey) -> tuple[Condi
     return ready, progressing, degraded, pinned, conflict, reconciling, stalled
 
 
-def listed(names: Collection[str]) -> str:
-    """Name the first few, and tell how many there are."""
-    shown = ", ".join(sorted(names)[:SHOWN])
-    more = len(names) - SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
 def _stopped(course: Course, counts: Counts, survey: Survey) -> bool:
     if course.aim is not Aim.ROLL or not counts.failed:
         return False
@@ -85,27 +72,10 @@ def _held(found: Situation) -> tuple[str, str] | None:
         return None
     if view.problem is not None:
         problem = view.problem
-        return "Invalid", f"{problem.path}: {problem}. To go on: {problem.advice}."
+        return "Invalid", f"{problem}. To go on: {problem.advice}."
     if course.taken is not None:
-        return "Conflict", _taken(course)
-    return "DigestRequired", _digest_required(course)
-
-
-def _taken(course: Course) -> str:
-    taken = course.taken
-    if taken is None:
-        return ""
-    return (
-        f"{taken.what} {taken.name!r} belongs to the older Shim {taken.holder!r}. "
-        f"Choose another {taken.what} here, or delete that Shim."
-    )
-
-
-def _digest_required(course: Course) -> str:
-    wanted = course.wanted
-    missing = () if wanted is None else (a for a in targets.platforms(wanted) if not a.sha256)
-    places = listed([f"{a.os}/{a.arch or 'any'}" for a in missing])
-    return f"This cluster refuses artifacts without sha256 ({places}). Add sha256 to each of them."
+        return "Conflict", phrases.taken(course)
+    return "DigestRequired", phrases.digest_required(course)
 
 
 def _ready(found: Situation) -> Condition:
@@ -118,38 +88,17 @@ def _ready(found: Situation) -> Condition:
         message = "nodeSelector matches no node; nodes that come to match it are served."
         return _is("Ready", "NoNodes", message)
     if counts.unsupported == counts.nodes:
-        return _not("Ready", "NoSupportedNode", _unsupported(found))
+        return _not("Ready", "NoSupportedNode", phrases.unsupported(found.course))
     if counts.left or not counts.ready:
-        return _not("Ready", "NodesNotReady", _share(counts))
-    return _is("Ready", "AllNodesReady", _share(counts))
-
-
-def _share(counts: Counts) -> str:
-    parts = [f"{counts.ready} of {counts.nodes} nodes have the wanted version"]
-    if counts.waiting:
-        parts.append(f"{counts.waiting} wait for pods that a restart would end")
-    if counts.failed:
-        parts.append(f"{counts.failed} failed")
-    if counts.down:
-        parts.append(f"{counts.down} are down and follow when they are back")
-    if counts.unsupported:
-        parts.append(f"{counts.unsupported} cannot be served (kubectl get noderuntimes says why)")
-    return "; ".join(parts) + "."
-
-
-def _unsupported(found: Situation) -> str:
-    names = [cell.node.name for cell in found.course.cells]
-    return (
-        f"None of {len(names)} nodes can be served: {listed(names)}. Add an artifact for their "
-        "platform, or see the condition Supported of their NodeRuntimes."
-    )
+        return _not("Ready", "NodesNotReady", phrases.share(counts))
+    return _is("Ready", "AllNodesReady", phrases.share(counts))
 
 
 def _progressing(found: Situation) -> Condition:
     kind, counts, course = "Progressing", found.counts, found.course
     held = _held(found)
     if course.aim is Aim.REMOVE:
-        return _is(kind, "Deleting", _deletion(found))
+        return _is(kind, "Deleting", phrases.deletion(found.course, found.survey))
     if held is not None:
         return _not(kind, *held)
     if not course.started:
@@ -157,47 +106,28 @@ def _progressing(found: Situation) -> Condition:
     if found.stopped and counts.left:
         return _not(kind, "Stopped", "No further node is changed; see the condition Degraded.")
     if found.paused and not counts.updating and not counts.waiting:
-        message = f"{counts.left} nodes are left. Set rolloutStrategy.paused to false to go on."
+        message = (
+            f"{phrases.nodes(counts.left)} left. Set rolloutStrategy.paused to false to go on."
+        )
         return _not(kind, "Paused", message)
     if counts.left > found.exhausted:
         return _is(kind, *_work(found))
     if counts.leaving:
-        message = f"{counts.leaving} nodes are being cleaned{_draining(counts)}."
+        message = f"Cleaning {phrases.nodes(counts.leaving)}{phrases.draining(counts)}."
         return _is(kind, "Cleaning", message)
     return _not(kind, "Complete", "Nothing is left to do.")
 
 
 def _work(found: Situation) -> tuple[str, str]:
     counts, cells = found.counts, found.course.undone
-    message = _share(counts)
+    message = phrases.share(counts)
     if counts.waiting and counts.waiting == counts.left:
-        names = listed([cell.node.name for cell in cells if cell.state is State.WAITING])
+        names = phrases.listed([cell.node.name for cell in cells if cell.state is State.WAITING])
         advice = "Drain them, or set rolloutStrategy.disruption to Allow."
         return "WaitingForPods", f"{message} Waiting: {names}. {advice}"
     if not counts.ready and not counts.updating and not counts.waiting:
         return "Fetching", f"{message} Nodes are fetching the artifact."
     return "RollingOut", message
-
-
-def _draining(counts: Counts) -> str:
-    return f"; {counts.draining} wait until their pods are gone" if counts.draining else ""
-
-
-def _deletion(found: Situation) -> str:
-    course, world = found.course, found.survey.world
-    nodes = [c for c in course.leaving if not removal.forsaken(c, course, world)]
-    if not nodes:
-        rest = listed(list(finalizers.remains(course, found.survey)))
-        return f"Left: {rest}." if rest else "Nothing is left."
-    message = f"{len(nodes)} nodes are not clean: {listed([c.node.name for c in nodes])}."
-    if found.counts.draining:
-        names = listed([c.node.name for c in nodes if c.state is State.DRAINING])
-        message += f" Pods still use the shim on {names}: delete or move them."
-    down = [c.node.name for c in nodes if not c.live]
-    if down:
-        deadline_s = int(world.policy.dead_node_deadline.total_seconds())
-        message += f" Down: {listed(down)}; they are not waited for longer than {deadline_s} s."
-    return message
 
 
 def _degraded(found: Situation) -> Condition:
@@ -206,33 +136,15 @@ def _degraded(found: Situation) -> Condition:
         return _not(kind, "NoFailures", "")
     failed = [cell for cell in counts.troubled if cell.state is not State.OVERDUE]
     if not failed:
-        return _is(kind, "AgentSilent", _silent(counts.troubled))
-    words = "; ".join(map(_own_words, failed[:SHOWN]))
-    more = f" and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+        return _is(kind, "AgentSilent", phrases.silent(counts.troubled))
+    said = f"{phrases.nodes(len(failed))} failed: {phrases.reasons(failed)}."
     if found.stopped:
         advice = "The rollout stopped; other nodes keep what they have. Change the Shim to go on."
-        return _is(kind, "RolloutStopped", f"{len(failed)} nodes failed: {words}{more}. {advice}")
+        return _is(kind, "RolloutStopped", f"{said} {advice}")
     if found.exhausted:
-        advice = f"{found.exhausted} are not tried again: mend the node, then change the Shim."
-        return _is(kind, "NodesFailed", f"{len(failed)} nodes failed: {words}{more}. {advice}")
-    return _is(
-        kind, "Retrying", f"{len(failed)} nodes failed: {words}{more}. They are tried again."
-    )
-
-
-def _own_words(cell: Cell) -> str:
-    if cell.state is State.STUCK or cell.seen is None:
-        return f"{cell.node.name}: no answer from its agent"
-    said = (cell.seen.message or cell.seen.reason or cell.seen.phase).strip().rstrip(".")
-    return f"{cell.node.name}: {said[:CUT]}"
-
-
-def _silent(cells: Iterable[Cell]) -> str:
-    names = [cell.node.name for cell in cells]
-    return (
-        f"{len(names)} nodes did not fetch the artifact in time: {listed(names)}. "
-        "See whether the agent's pod runs there."
-    )
+        advice = f"{found.exhausted} not tried again: mend the node, then change the Shim."
+        return _is(kind, "NodesFailed", f"{said} {advice}")
+    return _is(kind, "Retrying", f"{said} Trying again.")
 
 
 def _pinned(found: Situation) -> Condition:
@@ -242,7 +154,7 @@ def _pinned(found: Situation) -> Condition:
     if not targets.unpinned(wanted):
         return _is(kind, "Given", "The manifest names the sha256 of every artifact.")
     if found.survey.world.policy.require_digest:
-        return _not(kind, "DigestRequired", _digest_required(found.course))
+        return _not(kind, "DigestRequired", phrases.digest_required(found.course))
     if all(targets.sha256(a, view.status.artifacts) for a in targets.platforms(wanted)):
         advice = "Copy the sha256 from status.artifacts to the manifest to fix it."
         return _is(kind, "TrustOnFirstUse", f"Every node must match the first download. {advice}")
@@ -253,7 +165,9 @@ def _conflict(found: Situation) -> Condition:
     course, kind = found.course, "Conflict"
     if course.taken is not None and course.aim is Aim.HOLD:
         return _is(
-            kind, f"{course.taken.what[0].upper()}{course.taken.what[1:]}Taken", _taken(course)
+            kind,
+            f"{course.taken.what[0].upper()}{course.taken.what[1:]}Taken",
+            phrases.taken(course),
         )
     spec = runtime_classes.wanted(course)
     existing = None if spec is None else found.survey.world.classes.get(spec.name)

@@ -208,7 +208,7 @@ def test_a_tenth_of_dead_nodes_holds_a_rollout_of_a_tenth_and_says_so():
 
     assert changed(found) == []
     ready = next(c for c in told(found).conditions if c.type == "Ready")
-    assert "1 are down" in ready.message
+    assert "1 down" in ready.message
 
 
 def test_with_room_for_dead_nodes_the_others_are_updated():

@@ -112,7 +112,7 @@ def test_why_a_shim_is_not_ready(view, reason):
         pytest.param(
             make.world([make.view(problem=PROBLEM, name="spin")]),
             "Ready",
-            ("spec.runtimeClass.handler", "is reserved", "choose another"),
+            ("spec.runtimeClass.handler: 'runc' is reserved. To go on: choose another.",),
             id="invalid: path, problem, advice",
         ),
         pytest.param(
@@ -130,16 +130,16 @@ def test_why_a_shim_is_not_ready(view, reason):
         pytest.param(
             make.fleet(make.wanted(version="2", paused=True), due="ab"),
             "Progressing",
-            ("2 nodes are left", "paused to false"),
+            ("2 nodes left", "paused to false"),
             id="paused",
         ),
         pytest.param(
-            make.fleet(done="a", old="b", down="b"), "Ready", ("1 of 2", "1 are down"), id="down"
+            make.fleet(done="a", old="b", down="b"), "Ready", ("1 of 2", "1 down"), id="down"
         ),
         pytest.param(
             make.fleet(view_fields={"deleting": make.ago(60)}, done="ab", old="c", down="c"),
             "Progressing",
-            ("3 nodes are not clean: a, b, c", "Down: c", "900 s"),
+            ("3 nodes not clean: a, b, c", "Down: c", "900 s"),
             id="deleting: what is left, what is not waited for",
         ),
     ],
