@@ -124,10 +124,19 @@ class Elector:
             return
         self._holding = False
         try:
-            self._write(self._lease, holder="", duration_s=1.0)
+            self._give_back(self._lease)
             _log.info("lease released", holder=self.identity)
         except errors.ApiError as error:
             self._complain(error)
+
+    def _give_back(self, lease: Lease) -> None:
+        """Write nobody into it; a renewal whose reply was lost may have come before."""
+        try:
+            self._write(lease, holder="", duration_s=1.0)
+        except errors.Conflict:
+            lease = self._get()
+            if lease.spec.holder_identity == self.identity:
+                self._write(lease, holder="", duration_s=1.0)
 
     def _resign_late(self, now: float) -> None:
         if self._holding and now >= self._until:

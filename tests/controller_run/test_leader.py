@@ -123,6 +123,25 @@ def test_a_leader_that_cannot_renew_ends_its_term_after_ten_seconds():
     assert desk.elector.term() == 2, "its own lease is free to it, in a new term"
 
 
+def test_a_release_finds_its_own_renewal_whose_reply_was_lost():
+    desk = Desk()
+    desk.step()
+    desk.moves.next(faulty.NoReply(), when=faulty.writes)
+    desk.step()
+    desk.elector.release()
+
+    assert desk.spec()["holderIdentity"] == ""
+
+
+def test_a_release_takes_nothing_from_another_holder():
+    desk = Desk()
+    desk.step()
+    desk.edit(holderIdentity="other")
+    desk.elector.release()
+
+    assert desk.spec()["holderIdentity"] == "other"
+
+
 def test_a_release_that_fails_is_left_to_time():
     desk = Desk()
     desk.step()
