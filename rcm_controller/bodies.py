@@ -59,8 +59,9 @@ def runtime_spec(action: actions.UpdateNodeRuntime) -> Body:
 
 def _spec(spec: noderuntime.Spec) -> Body:
     """Return every field, those with their default too: null in a merge patch removes."""
-    nothing = dict.fromkeys(noderuntime.Spec.__struct_encode_fields__)
-    return nothing | msgspec.to_builtins(spec)
+    found: dict[str, Any] = dict.fromkeys(noderuntime.Spec.__struct_encode_fields__)
+    found.update(msgspec.to_builtins(spec))
+    return found
 
 
 def new_class(wanted: actions.RuntimeClassSpec) -> Body:
