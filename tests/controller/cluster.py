@@ -11,6 +11,7 @@ import msgspec
 from rcm_api import names, noderuntime
 from rcm_api.noderuntime import Phase, Wanted
 from rcm_controller import actions, rollout, views
+from rcm_controller.states import FAILURES
 from tests.controller import make
 
 replace = msgspec.structs.replace
@@ -167,10 +168,11 @@ class Cluster:
                 return said
             return replace(said, phase=Phase.FETCHED, **fields)
         if entry.phase is Wanted.ABSENT:
-            if answered and said.phase is Phase.ABSENT:
+            if answered and said.phase is Phase.ABSENT and not said.digest:
                 return said
             return replace(said, phase=Phase.ABSENT, digest="", handler="", **fields)
-        if answered and said.phase in {Phase.READY, Phase.FAILED, Phase.ROLLED_BACK}:
+        has = (said.digest, said.handler) == (entry.digest, entry.handler)
+        if answered and (said.phase in FAILURES or (said.phase is Phase.READY and has)):
             return said
         if self.fails(node, entry):
             phase = Phase.ROLLED_BACK if said.digest else Phase.FAILED
