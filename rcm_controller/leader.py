@@ -101,6 +101,8 @@ class Elector:
         self._lease: Lease | None = None
         self._moved_at = 0.0
         self._trouble = ""
+        self._leader = ""
+        """Behind whom we stand, as the log said."""
 
     def term(self) -> int:
         """Return the number of the term that lasts now, 0: somebody else may be leading."""
@@ -170,11 +172,17 @@ class Elector:
         self._notice(found)
         wait = self._free_in(found)
         if wait > 0:
+            self._stand_by(found.spec.holder_identity or "")
             return min(wait, self._terms.look_s)
         return self._win(self._write(found, holder=self.identity), began)
 
+    def _stand_by(self, holder: str) -> None:
+        if holder != self._leader:
+            self._leader = holder
+            _log.info("standing by", leader=holder)
+
     def _win(self, lease: Lease, began: float) -> float:
-        self._lease = lease
+        self._lease, self._leader = lease, ""
         self._term += 1
         self._until = began + self._terms.deadline_s
         self._holding = True

@@ -59,6 +59,8 @@ NO_WISH_S = 1.0
 """After a 429 without Retry-After; client-go's default."""
 ALL_TROUBLED = 3
 """So many server errors in a row are the server's, not one object's."""
+MUCH = 20_000
+"""More objects than 15,000 nodes give in a minute at any sane budget."""
 EVENT = "Event"
 MOST_UNTOLD = 50
 """Events that wait to be told; twice what `recorder` lets through at once."""
@@ -121,10 +123,18 @@ class Pending:
         with self._lock:
             late = {where for where, at in self._done_since.items() if at >= look}
             self._done_since = {where: self._done_since[where] for where in late}
-            self._written = _recent(self._written, self._time.monotonic())
+            self._forget_old(self._time.monotonic())
             fresh = {where: task for where, task in tasks.items() if where not in late}
             self._tasks = self._untold(fresh) | fresh
             return len(self._tasks)
+
+    def _forget_old(self, now: float) -> None:
+        """Forget what is long ago, when there is much of it."""
+        if len(self._written) > MUCH:
+            recent = {w: c for w, c in self._written.items() if now - c[0] <= RESTLESS_WITHIN_S}
+            self._written = recent
+        if len(self._holds) > MUCH:
+            self._holds = {w: h for w, h in self._holds.items() if h.until > now - SLOW.cap_s}
 
     def _untold(self, fresh: Mapping[Key, Task]) -> dict[Key, Task]:
         kept = [
@@ -225,17 +235,6 @@ class Pending:
 
 _FOREVER = 3600.0
 """Nothing to do: a new plan wakes the writers."""
-
-
-def _recent(written: dict[Key, tuple[float, int]], now: float) -> dict[Key, tuple[float, int]]:
-    """Forget what is long ago, when there is much of it."""
-    if len(written) < _MUCH:
-        return written
-    return {where: w for where, w in written.items() if now - w[0] <= RESTLESS_WITHIN_S}
-
-
-_MUCH = 20_000
-"""More objects than 15,000 nodes give in a minute at any sane budget."""
 
 
 def key(action: actions.Action) -> Key:

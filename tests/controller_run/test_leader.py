@@ -1,6 +1,7 @@
 """One elector over a model of the API server, with faults and other holders."""
 
 import pytest
+import structlog.testing
 
 from rcm_api.client import api, resources
 from rcm_controller import leader
@@ -75,6 +76,21 @@ def test_a_standby_looks_each_second_and_takes_over_when_the_lease_stood_still()
 
     assert 15 <= desk.time.seconds - began <= 18
     assert desk.spec()["leaseTransitions"] == 4
+
+
+def test_a_standby_says_once_behind_whom_it_stands():
+    desk = Desk()
+    desk.step()
+    desk.elector = desk.another("you")
+    with structlog.testing.capture_logs() as lines:
+        desk.step(3)
+        desk.edit(holderIdentity="other")
+        desk.step(3)
+
+    assert [(line["event"], line["leader"]) for line in lines] == [
+        ("standing by", "me"),
+        ("standing by", "other"),
+    ]
 
 
 def test_a_renewal_whose_reply_was_lost_is_recognized():

@@ -178,6 +178,18 @@ def test_an_object_that_is_written_again_and_again_is_slowed_down():
     assert desk.waits() == pytest.approx(pending.REST_S)
 
 
+def test_what_is_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pending, "MUCH", 5)
+    desk = Desk(per_s=100_000.0)
+    for number in range(20):
+        desk.put(label(f"n{number}"))
+        desk.pending.done(desk.take(), Outcome.OK if number % 2 else Outcome.CONFLICT)
+        desk.time.seconds += 400
+
+    assert len(desk.pending._written) <= 6
+    assert len(desk.pending._holds) <= 6
+
+
 def test_what_others_wait_for_goes_first():
     prefetch = entry(noderuntime.Wanted.PREFETCH)
     active = entry(noderuntime.Wanted.ACTIVE)
