@@ -9,6 +9,7 @@ import pytest
 import structlog
 import structlog.testing
 import urllib3
+from prometheus_client import parser
 
 from rcm_api import noderuntime, shim_status
 from rcm_api.client import errors, reflector
@@ -113,6 +114,17 @@ def test_names_of_metrics_follow_the_rules_of_prometheus():
         assert metric.name.endswith("_total") == (metric.kind == "counter")
         assert metric.name.endswith("_seconds") == (metric.unit == "seconds")
         assert "node" not in metric.labels
+
+
+def test_prometheus_can_read_it():
+    families = {f.name: f for f in parser.text_string_to_metric_families(shown(3))}
+
+    for metric in metrics.TABLE:
+        found = families.get(metric.name.removesuffix("_total"))
+        if found is not None:
+            assert found.type == metric.kind
+            assert found.documentation == metric.help
+    assert {"rcm_shim_nodes", "rcm_writes", "rcm_plan_seconds"} <= families.keys()
 
 
 def test_the_table_in_the_readme_is_the_one_in_the_code():
