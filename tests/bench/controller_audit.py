@@ -64,7 +64,9 @@ class Audit:
 
 
 def _counts(event: dict[str, Any]) -> bool:
-    return event["stage"] == ("ResponseStarted" if event["verb"] == "watch" else "ResponseComplete")
+    return bool(
+        event["stage"] == ("ResponseStarted" if event["verb"] == "watch" else "ResponseComplete")
+    )
 
 
 def _key(event: dict[str, Any]) -> str:
