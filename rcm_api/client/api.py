@@ -9,103 +9,57 @@ and the callers' loops do that, with a clock that can be replaced.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from collections.abc import Generator, Iterator, Mapping
 
 import msgspec
 
-from rcm_api.client import errors, transport
+from rcm_api.client import answers, errors, transport
+from rcm_api.client.answers import (
+    A,
+    Bookmark,
+    Change,
+    Decode,
+    Drop,
+    Idle,
+    Page,
+    Put,
+    document,
+    ignore,
+)
+from rcm_api.client.questions import (
+    APPLY,
+    EVERYTHING,
+    MERGE,
+    METADATA,
+    Patch,
+    Selection,
+    WatchLimits,
+)
 from rcm_api.client.resources import Resource
+
+__all__ = [
+    "APPLY",
+    "EVERYTHING",
+    "MERGE",
+    "METADATA",
+    "PAGE",
+    "Bookmark",
+    "Change",
+    "Client",
+    "Decode",
+    "Drop",
+    "Idle",
+    "Page",
+    "Patch",
+    "Put",
+    "Selection",
+    "WatchLimits",
+    "document",
+    "ignore",
+]
 
 PAGE = 500
 """Objects per page, as client-go's: 6 MB of Nodes at 12 KB."""
-MERGE: Final = "application/merge-patch+json"
-APPLY: Final = "application/apply-patch+yaml"
-"""JSON is YAML; older servers (< 1.30) know no other name for server-side apply."""
-METADATA: Final = f"{transport.JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""Asks for an answer that is the object's metadata only: a Node has 12 KB besides."""
-
-
-A = TypeVar("A")
-Decode = Callable[[bytes], A]
-"""For example `msgspec.json.Decoder(NodeRuntime).decode`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list."""
-
-    items: Iterable[bytes]
-    """To be iterated once."""
-    resource_version: str
-    """Of the whole list, the same on each page: a watch from here on misses nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """An object was added or changed; which one of both is not to be relied on."""
-
-    item: bytes
-    resource_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """An object was deleted, or does not match any more; this was its last state."""
-
-    item: bytes
-    resource_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bookmark:
-    """Nothing happened, and the stream lives; later watches may begin here."""
-
-    resource_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing at the moment; only transports that never block say so."""
-
-
-Change = Put | Drop | Bookmark | Idle
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which objects of a kind."""
-
-    namespace: str = ""
-    labels: str = ""
-    """A label selector as text, `a=b,c!=d`."""
-    fields: str = ""
-    """A field selector, `metadata.name=worker-1`."""
-
-    def query(self) -> dict[str, str]:
-        """Return the parts of a URL's query."""
-        found = {"labelSelector": self.labels, "fieldSelector": self.fields}
-        return {key: value for key, value in found.items() if value}
-
-
-EVERYTHING = Selection()
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A change of one object."""
-
-    body: object
-    """What `msgspec` can encode. With `metadata.resourceVersion` in it, the server refuses unless
-    the object is in that state (`Conflict`). With `metadata.uid`, it refuses unless the object is
-    that one (`Invalid`: the field is immutable), but for the status of a custom resource, of whose
-    metadata it looks at the resourceVersion only."""
-    kind: str = MERGE
-    force: bool = False
-    """Server-side apply only: take fields over from other managers."""
-    subresource: str = ""
-    """`status`, or empty."""
 
 
 class Client:
@@ -124,7 +78,7 @@ class Client:
             ApiError: another answer, or none.
         """
         path = resource.path(name, namespace=namespace)
-        return _decoded(path, decode, self._ask("GET", path))
+        return answers.decoded(path, decode, self._ask("GET", path))
 
     def list(
         self, resource: Resource, *, decode: Decode[A], selection: Selection = EVERYTHING
@@ -150,11 +104,11 @@ class Client:
         path = resource.path(namespace=selection.namespace)
         query = {**selection.query(), "limit": str(PAGE)}
         while True:
-            page = _decoded(path, _PAGE.decode, self._ask("GET", path, query=query))
-            yield Page(map(bytes, page.items), page.metadata.resource_version)
-            if not page.metadata.next:
+            page, following = answers.page(path, self._ask("GET", path, query=query))
+            yield page
+            if not following:
                 return
-            query = {**query, "continue": page.metadata.next}
+            query = {**query, "continue": following}
 
     def version(self, resource: Resource, selection: Selection = EVERYTHING) -> str:
         """Return the server's resourceVersion of now, by a list of one object.
@@ -164,8 +118,8 @@ class Client:
         """
         path = resource.path(namespace=selection.namespace)
         query = {**selection.query(), "limit": "1"}
-        page = _decoded(path, _PAGE.decode, self._ask("GET", path, query=query))
-        return page.metadata.resource_version
+        page, _ = answers.page(path, self._ask("GET", path, query=query))
+        return page.resource_version
 
     @contextlib.contextmanager
     def watch(
@@ -196,7 +150,7 @@ class Client:
         path = resource.path(namespace=selection.namespace)
         request = transport.Request("GET", path, query=query, timeout_s=limits.silence_s)
         with self._moves.stream(request) as lines:
-            yield (_change(path, line) for line in lines)
+            yield (answers.change(path, line) for line in lines)
 
     def create(
         self,
@@ -215,7 +169,7 @@ class Client:
         """
         path = resource.path(namespace=namespace)
         query = {"fieldManager": self._manager}
-        return _decoded(path, decode, self._ask("POST", path, query=query, body=body))
+        return answers.decoded(path, decode, self._ask("POST", path, query=query, body=body))
 
     def patch(
         self,
@@ -248,7 +202,7 @@ class Client:
                 accept=accept,
             )
         )
-        return _decoded(path, decode, answer)
+        return answers.decoded(path, decode, answer)
 
     def replace(
         self, resource: Resource, name: str, body: object, *, decode: Decode[A], namespace: str = ""
@@ -261,7 +215,7 @@ class Client:
         """
         path = resource.path(name, namespace=namespace)
         query = {"fieldManager": self._manager}
-        return _decoded(path, decode, self._ask("PUT", path, query=query, body=body))
+        return answers.decoded(path, decode, self._ask("PUT", path, query=query, body=body))
 
     def delete(
         self,
@@ -292,7 +246,7 @@ class Client:
     def _all(self, resource: Resource, decode: Decode[A], selection: Selection) -> tuple[A, ...]:
         path = resource.path(namespace=selection.namespace)
         pages = self.pages(resource, selection)
-        return tuple(_decoded(path, decode, item) for page in pages for item in page.items)
+        return tuple(answers.decoded(path, decode, item) for page in pages for item in page.items)
 
     def _ask(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: object = None
@@ -312,76 +266,4 @@ class Client:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class WatchLimits:
-    """How long a watch may last, and be silent."""
-
-    duration_s: float = 75.0
-    """Asked of the server, whose orderly end is the proof that the watch lived. Bookmarks are none:
-    the server sends them about each minute, but only newer ones than the watch began with
-    (kubernetes 1.36, storage/cacher/cache_watcher.go, process), so a kind to which nothing happens
-    may be silent for ever. A request per kind in 75 s is cheaper than a list for a false alarm."""
-    silence_s: float = 95.0
-    """More than `duration_s`, and little enough to look again within R10's 120 s."""
-
-
 _ERROR = 400
-
-
-class _PageMetadata(msgspec.Struct, frozen=True, rename="camel"):
-    resource_version: str = ""
-    next: str = msgspec.field(name="continue", default="")
-
-
-class _Page(msgspec.Struct, frozen=True):
-    metadata: _PageMetadata
-    items: list[msgspec.Raw] = []  # msgspec copies an empty default
-
-
-class _Event(msgspec.Struct, frozen=True):
-    type: str
-    object: msgspec.Raw
-
-
-class _Mark(msgspec.Struct, frozen=True):
-    metadata: _PageMetadata
-
-
-_PAGE = msgspec.json.Decoder(_Page)
-_EVENT = msgspec.json.Decoder(_Event)
-_MARK = msgspec.json.Decoder(_Mark)
-
-
-def ignore(_body: bytes) -> None:
-    """Decode an answer that nobody wants to read."""
-
-
-def document(body: bytes) -> dict[str, Any]:
-    """Decode an object whole; for tests and cold paths."""
-    return msgspec.json.decode(body, type=dict[str, Any])
-
-
-def _decoded(path: str, decode: Decode[A], body: bytes) -> A:
-    try:
-        return decode(body)
-    except msgspec.DecodeError as error:
-        raise errors.Garbled(f"{path}: the answer cannot be read: {error}") from error
-
-
-def _change(path: str, line: bytes) -> Change:
-    if not line:
-        return Idle()
-    event = _decoded(path, _EVENT.decode, line)
-    if event.type == "ERROR":
-        raise errors.refused(f"WATCH {path}", status=0, headers={}, body=bytes(event.object))
-    item = bytes(event.object)  # a Raw is none, and would keep its line alive
-    version = _decoded(path, _MARK.decode, item).metadata.resource_version
-    match event.type:
-        case "ADDED" | "MODIFIED":
-            return Put(item, version)
-        case "DELETED":
-            return Drop(item, version)
-        case "BOOKMARK":
-            return Bookmark(version)
-        case _:
-            raise errors.Garbled(f"{path}: a watch event of the type {event.type[:32]!r}")
