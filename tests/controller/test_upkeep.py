@@ -258,3 +258,16 @@ def test_a_world_is_not_changed_by_a_look():
     looks.decide(world)
 
     assert world == before
+
+
+def test_what_was_never_answered_is_taken_back_while_a_hash_is_awaited():
+    (first,) = looks.asked(trusting())
+    (other, *_) = sorted({"a", "b", "c"} - {first})
+    open_question = (make.entry(make.OLD, ACTIVE, asked_s=700), make.seen(make.OLD, Phase.FETCHED))
+    world = trusting(make.runtime(other, open_question))
+
+    assert looks.asked(world)[other] == (PREFETCH, 0)
+    (entry,) = (
+        e for a in looks.decide(world) if getattr(a, "node", "") == other for e in a.spec.shims
+    )
+    assert entry.digest == make.digest(make.OLD)

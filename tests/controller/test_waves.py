@@ -323,3 +323,15 @@ def test_a_paused_shim_mends_its_failures():
     world = dataclasses.replace(world, policy=Policy(backoff=0 * Policy().backoff))
 
     assert looks.asked(world) == {"a": (Wanted.ACTIVE, 1)}
+
+
+def test_a_waiting_control_plane_makes_room_for_an_idle_one():
+    world = make.fleet(new(max_update=9), masters="xy", done="a", waiting="x", due="y")
+
+    assert looks.withdrawn(world) == ["x"]
+
+
+def test_a_paused_shim_calls_nobody_back():
+    world = make.fleet(new(max_update=1, paused=True), waiting="a", due="b")
+
+    assert looks.asked(world) == {}
