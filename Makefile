@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # Builds only what this release's node needs.
 demo: $(STAMP)
-	@$(PYTHON) -m tests.testbed build shims node-$(CONTAINERD)
+	@$(PYTHON) -m tests.testbed build shims rootfs containerd-$(CONTAINERD) node-$(CONTAINERD)
 	@CONTAINERD=$(CONTAINERD) $(PYTHON) -m tests.demo
 
 # What fails is run once more, alone: nodes share this machine, and a deadline of systemd or of a
