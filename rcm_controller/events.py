@@ -57,6 +57,7 @@ _BEGAN: Mapping[tuple[str, str], tuple[str, bool]] = {
     ("Progressing", "Paused"): ("RolloutPaused", False),
     ("Progressing", "Cleaning"): ("CleaningNodes", False),
     ("Progressing", "Deleting"): ("Deleting", False),
+    ("Progressing", "DeletionBlocked"): ("DeletionBlocked", True),
     ("Degraded", "RolloutStopped"): ("RolloutStopped", True),
     ("Degraded", "NodesFailed"): ("NodesFailed", True),
     ("Degraded", "AgentSilent"): ("AgentSilent", True),
@@ -88,6 +89,8 @@ def _turned(former: ShimStatus, latter: ShimStatus) -> Iterator[_Turn]:
 
 def _goes_on(was: str, reason: str) -> bool:
     """Fetching, then rolling out, is one rollout; after a wait for pods it is the same one."""
+    if (was, reason) == ("DeletionBlocked", "Deleting"):
+        return True
     return reason in _ROLLING and was in {*_ROLLING, "WaitingForPods"}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rcm_api.conditions import FALSE, TRUE, Condition
-from rcm_controller import canaries, phrases, quota, runtime_classes, targets, waves
+from rcm_controller import canaries, phrases, quota, removal, runtime_classes, targets, waves
 from rcm_controller.courses import Aim, Course
 from rcm_controller.runtime_classes import Holder
 from rcm_controller.states import State
@@ -98,7 +98,8 @@ def _progressing(found: Situation) -> Condition:
     kind, counts, course = "Progressing", found.counts, found.course
     held = _held(found)
     if course.aim is Aim.REMOVE:
-        return _is(kind, "Deleting", phrases.deletion(found.course, found.survey))
+        reason = "DeletionBlocked" if _is_blocked(found) else "Deleting"
+        return _is(kind, reason, phrases.deletion(course, found.survey))
     if held is not None:
         return _not(kind, *held)
     if not course.started:
@@ -116,6 +117,13 @@ def _progressing(found: Situation) -> Condition:
         message = f"Cleaning {phrases.nodes(counts.leaving)}{phrases.draining(counts)}."
         return _is(kind, "Cleaning", message)
     return _not(kind, "Complete", "Nothing is left to do.")
+
+
+def _is_blocked(found: Situation) -> bool:
+    """Tell whether a deletion waits for nothing but pods and nodes that are down."""
+    world = found.survey.world
+    left = [c for c in found.course.leaving if not removal.forsaken(c, found.course, world)]
+    return bool(left) and all(c.state is State.DRAINING or not c.live for c in left)
 
 
 def _work(found: Situation) -> tuple[str, str]:

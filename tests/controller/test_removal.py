@@ -219,3 +219,17 @@ def test_a_deleted_shim_without_our_finalizer_is_not_held():
     world = make.world([make.view(finalizers=(), deleting=make.NOW)], [make.node("a")])
 
     assert looks.decide(world) == ()
+
+
+@pytest.mark.parametrize(
+    ("states", "down", "expected"),
+    [
+        pytest.param({"asked": "a"}, "", "Deleting", id="at work"),
+        pytest.param({"draining": "a"}, "", "DeletionBlocked", id="pods use the shim"),
+        pytest.param({"asked": "a"}, "a", "DeletionBlocked", id="the node is down"),
+        pytest.param({"asked": "a", "draining": "b"}, "", "Deleting", id="one is at work"),
+        pytest.param({}, "", "Deleting", id="about to end"),
+    ],
+)
+def test_a_deletion_says_whether_it_waits_for_a_person(states, down, expected):
+    assert looks.told(leaving(down=down, **states), "Progressing") == ("True", expected)

@@ -260,6 +260,12 @@ def events(world):
             id="deleted",
         ),
         pytest.param(
+            make.fleet(done="ab", view_fields={"deleting": make.NOW}),
+            make.fleet(done="a", down="a", view_fields={"deleting": make.NOW}),
+            ["DeletionBlocked"],
+            id="a deletion that waits for a dead node",
+        ),
+        pytest.param(
             make.fleet(done="abcd", due="efgh"),
             make.fleet(done="abcde", due="fgh"),
             [],
