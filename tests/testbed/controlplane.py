@@ -14,26 +14,22 @@ import dataclasses
 import functools
 import json
 import pathlib
-import shutil
-import signal
 import socket
 import subprocess
 import time
 
 import urllib3
 
-from tests.testbed import errors, kube, pki
+from tests.testbed import errors, flags, kube, pki, process
 
 ADMIN = "admin"
 _MASTERS = ("system:masters",)
-_HOST = "127.0.0.1"
 # Three seconds on a quiet machine; two builds beside it made it twenty.
 _READY_TIMEOUT_S = 90.0
 _POLL_S = 0.05
 # Another process may take a port between our look and the program's bind.
 _ATTEMPTS = 3
 _BUSY = "address already in use"
-_LOG_TAIL_BYTES = 1500
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,64 +50,8 @@ class Options:
     scheduler: bool = False
     api_server_flags: tuple[str, ...] = ()
     controller_manager_flags: tuple[str, ...] = ()
-    listen: str = _HOST
+    listen: str = flags.HOST
     addresses: tuple[str, ...] = ()
-
-
-class Program:
-    """One process, which can be killed and started again."""
-
-    def __init__(self, argv: list[str], *, log: pathlib.Path) -> None:
-        self.name = pathlib.Path(argv[0]).name
-        self.log = log
-        self._argv = argv
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """Of the running process."""
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it; what it says is added to the log."""
-        with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*_dies_with_us(), *self._argv],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the tests, which then stop it
-                cwd=self.log.parent,
-            )
-
-    def kill(self) -> None:
-        """End it at once: after SIGTERM an API server keeps its port for some 20 seconds."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal, for example SIGSTOP and SIGCONT."""
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def check(self) -> None:
-        """Raise if it has ended by itself."""
-        if self._process is not None and (code := self._process.poll()) is not None:
-            raise errors.NodeError(f"{self.name} exited with {code}: {self.last_words()}")
-
-    def last_words(self) -> str:
-        """Return the end of the log."""
-        said = self.log.read_bytes() if self.log.exists() else b""
-        return said[-_LOG_TAIL_BYTES:].decode(errors="replace")
-
-    def rss_bytes(self) -> int:
-        """Return the resident memory of the process."""
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) * 1024
 
 
 class ControlPlane:
@@ -121,19 +61,20 @@ class ControlPlane:
         self.directory = directory
         self.options = options
         self.authority = pki.authority("test-bed")
-        self._etcd_port, self._peer_port, self.port = _free_ports(3)
-        self.url = f"https://{_HOST}:{self.port}"
+        etcd_port, peer_port, self.port = _free_ports(3)
+        self._place = flags.Place(directory, etcd_port, peer_port, self.port, options.listen)
+        self.url = f"https://{flags.HOST}:{self.port}"
         self._write_certificates()
         self.kubeconfig = self.user(ADMIN, groups=_MASTERS)
         self.programs = {program.name: program for program in self._programs()}
 
     @property
-    def etcd(self) -> Program:
+    def etcd(self) -> process.Program:
         """The store."""
         return self.programs["etcd"]
 
     @property
-    def api_server(self) -> Program:
+    def api_server(self) -> process.Program:
         """The API server."""
         return self.programs["kube-apiserver"]
 
@@ -211,7 +152,7 @@ class ControlPlane:
     def compact(self) -> None:
         """Make etcd forget all history, as it does every five minutes by itself."""
         http = urllib3.PoolManager()
-        url = f"http://{_HOST}:{self._etcd_port}/v3/kv"
+        url = f"http://{flags.HOST}:{self._place.etcd_port}/v3/kv"
         found = http.request("POST", f"{url}/range", json={"key": "AA=="}, timeout=10.0).json()
         body = {"revision": found["header"]["revision"], "physical": True}
         http.request("POST", f"{url}/compaction", json=body, timeout=10.0)
@@ -280,8 +221,8 @@ class ControlPlane:
         self._write("sa.key", private)
         self._write("sa.pub", public)
         self._write_pair("ca", self.authority.pair)
-        cluster = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", _SERVICE)
-        hosts = ("localhost", _HOST, *cluster, *self.options.addresses)
+        cluster = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", flags.SERVICE)
+        hosts = ("localhost", flags.HOST, *cluster, *self.options.addresses)
         self._write_pair("apiserver", self.authority.server("kube-apiserver", hosts=hosts))
         kubelets = self.authority.client("kubelet-client", groups=_MASTERS)
         self._write_pair("kubelet-client", kubelets)
@@ -290,69 +231,26 @@ class ControlPlane:
         self._write(f"{name}.crt", pair.certificate)
         self._write(f"{name}.key", pair.key)
 
-    def _programs(self) -> collections.abc.Iterator[Program]:
-        yield self._program("etcd", self._etcd_flags())
-        yield self._program("kube-apiserver", self._api_server_flags())
+    def _programs(self) -> collections.abc.Iterator[process.Program]:
+        own = self.options.api_server_flags
+        yield self._program("etcd", flags.etcd(self._place))
+        yield self._program("kube-apiserver", (*flags.api_server(self._place), *own))
         if self.options.controller_manager:
-            yield self._program("kube-controller-manager", self._controller_manager_flags())
+            yield self._program("kube-controller-manager", self._controller_manager())
         if self.options.scheduler:
             config = self.user("system:kube-scheduler")
-            yield self._program("kube-scheduler", _component_flags(config))
+            yield self._program("kube-scheduler", flags.component(config))
 
-    def _program(self, name: str, flags: collections.abc.Iterable[str]) -> Program:
-        return Program([str(kube.programs() / name), *flags], log=self.directory / f"{name}.log")
+    def _controller_manager(self) -> tuple[str, ...]:
+        config = self.user("system:kube-controller-manager")
+        own = self.options.controller_manager_flags
+        return (*flags.controller_manager(self._place, config), *own)
 
-    def _etcd_flags(self) -> tuple[str, ...]:
-        clients = f"http://{_HOST}:{self._etcd_port}"
-        peers = f"http://{_HOST}:{self._peer_port}"
-        return (
-            "--name=test-bed",
-            f"--data-dir={self.directory / 'etcd'}",
-            "--unsafe-no-fsync",  # what a test wrote need not survive the machine
-            f"--listen-client-urls={clients}",
-            f"--advertise-client-urls={clients}",
-            f"--listen-peer-urls={peers}",
-            f"--initial-advertise-peer-urls={peers}",
-            f"--initial-cluster=test-bed={peers}",
-        )
-
-    def _api_server_flags(self) -> tuple[str, ...]:
-        files = self.directory
-        return (
-            f"--etcd-servers=http://{_HOST}:{self._etcd_port}",
-            f"--bind-address={self.options.listen}",
-            f"--secure-port={self.port}",
-            f"--client-ca-file={self.ca}",
-            f"--tls-cert-file={files / 'apiserver.crt'}",
-            f"--tls-private-key-file={files / 'apiserver.key'}",
-            f"--service-account-issuer=https://{_SERVICE}",
-            f"--service-account-signing-key-file={files / 'sa.key'}",
-            f"--service-account-key-file={files / 'sa.pub'}",
-            f"--kubelet-client-certificate={files / 'kubelet-client.crt'}",
-            f"--kubelet-client-key={files / 'kubelet-client.key'}",
-            f"--kubelet-certificate-authority={self.ca}",
-            "--kubelet-preferred-address-types=InternalIP",
-            "--authorization-mode=Node,RBAC",
-            "--enable-admission-plugins=NodeRestriction",
-            "--allow-privileged=true",
-            "--service-cluster-ip-range=10.96.0.0/16",
-            *self.options.api_server_flags,
-        )
-
-    def _controller_manager_flags(self) -> tuple[str, ...]:
-        return (
-            *_component_flags(self.user("system:kube-controller-manager")),
-            f"--root-ca-file={self.ca}",
-            f"--service-account-private-key-file={self.directory / 'sa.key'}",
-            f"--cluster-signing-cert-file={self.ca}",
-            f"--cluster-signing-key-file={self.directory / 'ca.key'}",
-            "--use-service-account-credentials=true",
-            "--allocate-node-cidrs=false",
-            *self.options.controller_manager_flags,
-        )
+    def _program(self, name: str, words: collections.abc.Iterable[str]) -> process.Program:
+        argv = [str(kube.programs() / name), *words]
+        return process.Program(argv, log=self.directory / f"{name}.log")
 
 
-_SERVICE = "kubernetes.default.svc.cluster.local"
 _LATER = ("kube-controller-manager", "kube-scheduler")
 """They give up when no API server answers."""
 
@@ -393,27 +291,11 @@ def _started(directory: pathlib.Path, options: Options) -> ControlPlane:
     raise AssertionError("unreachable")
 
 
-def _component_flags(kubeconfig: pathlib.Path) -> tuple[str, ...]:
-    files = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
-    return (
-        *(f"--{name}={kubeconfig}" for name in files),
-        "--leader-elect=false",
-        f"--bind-address={_HOST}",
-        "--secure-port=0",
-    )
-
-
-def _dies_with_us() -> list[str]:
-    """Let the kernel kill the program when the tests are killed."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig=KILL", "--"] if setpriv else []
-
-
 def _free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for found in sockets:
-            found.bind((_HOST, 0))
+            found.bind((flags.HOST, 0))
         return [found.getsockname()[1] for found in sockets]
 
 
