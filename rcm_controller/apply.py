@@ -85,7 +85,7 @@ class Applier:
         """Send it; whether the server found nothing to change."""
         match task.action:
             case actions.LabelNode():
-                return self._label(task.action)
+                return self._label(task.action, task.version)
             case actions.CreateNodeRuntime():
                 return self._create_runtime(task.action)
             case actions.UpdateNodeRuntime():
@@ -108,12 +108,12 @@ class Applier:
             case _:
                 assert_never(task.action)
 
-    def _label(self, action: actions.LabelNode) -> bool:
+    def _label(self, action: actions.LabelNode, version: str) -> bool:
         nodes = self._caches.nodes
         seen = self._client.patch(
             resources.NODES,
             action.node,
-            api.Patch(bodies.labels(action)),
+            api.Patch(bodies.labels(action, version=version)),
             decode=lambda data: nodes.read_with(decode.node_metadata, data),
             accept=api.METADATA,
         )

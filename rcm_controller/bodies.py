@@ -19,13 +19,14 @@ MANAGED = {"app.kubernetes.io/managed-by": names.MANAGER}
 Body = Mapping[str, Any]
 
 
-def labels(action: actions.LabelNode) -> Body:
+def labels(action: actions.LabelNode, *, version: str) -> Body:
     """Set and remove ready labels; null removes."""
     wanted = {
         names.ready_label(shim): names.READY if ready else None
         for shim, ready in action.shims.items()
     }
-    return {"metadata": {"uid": action.uid, "labels": wanted}}
+    seen = {"uid": action.uid, "resourceVersion": version}
+    return {"metadata": {key: v for key, v in seen.items() if v} | {"labels": wanted}}
 
 
 def new_runtime(action: actions.CreateNodeRuntime) -> Body:

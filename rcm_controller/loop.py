@@ -138,15 +138,23 @@ class Controller:
         began = self._time.monotonic()
         look = self.pending.look()
         self._planned = self._caches.changes()
-        versions = self._caches.shims.versions()
+        shims = self._caches.shims
+        versions = shims.versions(shims.views())
         seen = self._caches.world(now=self._time.now(), policy=self._means.policy)
         decided = order.by_urgency(self._due(self._means.decide(seen), seen), seen)
-        tasks = [Task(action, term, _version(action, versions)) for action in decided]
-        waiting = self.pending.put(tasks, look=look)
+        waiting = self.pending.put(self._tasks(decided, term, versions), look=look)
         ended = self._time.monotonic()
         self._rhythm.planned(began, ended, busy=waiting > 0, next_s=rhythm.soak_ends(seen))
         self._means.told.observe(metrics.PLANS, ended - began)
         self._means.told.show(metrics.PENDING, [((), float(waiting))])
+
+    def _tasks(
+        self, decided: Sequence[actions.Action], term: int, shims: Mapping[str, str]
+    ) -> Sequence[Task]:
+        """Name the state that was seen. A Node's is the fence against a leader of former times."""
+        labelled = (action.node for action in decided if isinstance(action, actions.LabelNode))
+        nodes = self._caches.nodes.versions(labelled)
+        return [Task(action, term, _version(action, shims, nodes)) for action in decided]
 
     def _due(
         self, decided: Iterable[actions.Action], seen: world.World
@@ -191,9 +199,11 @@ def _refresh(client: api.Client, resource: resources.Resource, cache: store.Cach
     cache.merge(items, version=first.resource_version)
 
 
-def _version(action: actions.Action, versions: Mapping[str, str]) -> str:
+def _version(action: actions.Action, shims: Mapping[str, str], nodes: Mapping[str, str]) -> str:
     match action:
         case actions.SetFinalizer() | actions.WriteShimStatus():
-            return versions.get(action.shim, "")
+            return shims.get(action.shim, "")
+        case actions.LabelNode():
+            return nodes.get(action.node, "")
         case _:
             return ""

@@ -48,7 +48,7 @@ class Task:
     term: int
     """Of the leader that decided it."""
     version: str = ""
-    """resourceVersion of the Shim that was looked at, where the action names none itself."""
+    """resourceVersion of the Shim or Node that was looked at: these actions name none themselves."""
 
 
 QUICK = backoff.Backoff(base_s=0.5, cap_s=30.0)

@@ -122,10 +122,11 @@ class Cache(Generic[View]):
                 self._snapshot = dict(self._views)
             return self._snapshot
 
-    def versions(self) -> Mapping[str, str]:
-        """Return the resourceVersion of each object."""
+    def versions(self, some: Iterable[str]) -> Mapping[str, str]:
+        """Return the resourceVersions of the objects that are here."""
         with self._lock:
-            return {name: str(version) for name, version in self._versions.items()}
+            known = self._versions
+            return {name: str(known[name]) for name in some if name in known}
 
     def __len__(self) -> int:
         """Return the number of objects."""

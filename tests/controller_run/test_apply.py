@@ -86,6 +86,17 @@ def test_another_node_of_that_name_is_left_alone():
     assert names.ready_label("spin") not in desk.found(resources.NODES, "a")["metadata"]["labels"]
 
 
+def test_a_label_that_was_decided_before_the_node_changed_is_refused():
+    desk = Desk()
+    action = node(desk)
+    version = desk.found(resources.NODES, "a")["metadata"]["resourceVersion"]
+    off = actions.LabelNode(node="a", uid=action.uid, shims={"spin": False})
+
+    assert desk.do(action, version=version) is Outcome.OK
+    assert desk.do(off) is Outcome.OK
+    assert desk.do(action, version=version) is Outcome.CONFLICT
+
+
 ENTRY = noderuntime.ShimWanted(
     name="spin",
     handler="spin",
@@ -211,7 +222,7 @@ def test_a_status_is_replaced_whole():
     assert desk.do(actions.WriteShimStatus("spin-v2", uid, first), version=version) is Outcome.OK
 
     second = shim_status.ShimStatus(nodes=4)
-    version = desk.caches.shims.versions()["spin-v2"]
+    version = desk.caches.shims.versions(["spin-v2"])["spin-v2"]
     assert desk.do(actions.WriteShimStatus("spin-v2", uid, second), version=version) is Outcome.OK
     assert desk.caches.shims.views()["spin-v2"].status == second
 
@@ -222,7 +233,9 @@ def test_a_write_that_changes_nothing_is_told_apart():
     status = actions.WriteShimStatus("spin-v2", uid, shim_status.ShimStatus(nodes=4))
     desk.do(status, version=version)
 
-    assert desk.do(status, version=desk.caches.shims.versions()["spin-v2"]) is Outcome.SAME
+    assert (
+        desk.do(status, version=desk.caches.shims.versions(["spin-v2"])["spin-v2"]) is Outcome.SAME
+    )
 
 
 def test_a_shim_is_never_thought_gone_because_a_write_did_not_find_it():
@@ -312,7 +325,7 @@ def test_a_refusal_becomes_a_condition_once():
     assert (condition.type, condition.reason) == ("Degraded", "WriteRefused")
     assert "forbidden" in condition.message
 
-    version = desk.caches.shims.versions()["spin-v2"]
+    version = desk.caches.shims.versions(["spin-v2"])["spin-v2"]
     assert desk.do(write, version=version) is Outcome.OK
 
     later = desk.caches.world(now=desk.time.now(), policy=world.Policy())
