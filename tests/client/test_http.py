@@ -160,6 +160,21 @@ def test_a_broken_connection_is_unreachable(said: bytes):
         moves.send(GET)
 
 
+@pytest.mark.parametrize("method", ["GET", "PATCH", "POST"])
+def test_nothing_is_sent_twice(method: str):
+    """Whether a write was done is the caller's to find out."""
+    heads: list[bytes] = []
+
+    def answer(found: socket.socket, head: bytes) -> None:
+        heads.append(head)
+        found.shutdown(socket.SHUT_RDWR)
+
+    with connected(answer) as moves, pytest.raises(errors.Unreachable):
+        moves.send(Request(method, "/x", body=b"{}"))
+
+    assert len(heads) == 1
+
+
 @pytest.mark.parametrize("said", [b"", b"5\r\nab", b"zz\r\n"])
 def test_a_broken_watch_is_unreachable(said: bytes):
     def answer(found: socket.socket, _head: bytes) -> None:
