@@ -44,11 +44,11 @@ def conditions_of(course: Course, counts: Counts, survey: Survey) -> tuple[Condi
         stopped=_stopped(course, counts, survey),
         exhausted=sum(quota.exhausted(cell, survey.world) for cell in counts.troubled),
     )
-    progressing, degraded, conflict = _progressing(found), _degraded(found), _conflict(found)
-    pinned, ready = _pinned(found), _ready(found)
-    stalled = _stalled(found, degraded, conflict, pinned=pinned, ready=ready)
+    ready, progressing = _ready(found), _progressing(found)
+    degraded, conflict = _degraded(found), _conflict(found)
+    stalled = _stalled(found, degraded=degraded, conflict=conflict, ready=ready)
     reconciling = _reconciling(progressing, stalled)
-    return ready, progressing, degraded, pinned, conflict, reconciling, stalled
+    return ready, progressing, degraded, _pinned(found), conflict, reconciling, stalled
 
 
 def _stopped(course: Course, counts: Counts, survey: Survey) -> bool:
@@ -191,12 +191,7 @@ def _conflict(found: Situation) -> Condition:
 
 
 def _stalled(
-    found: Situation,
-    degraded: Condition,
-    conflict: Condition,
-    *,
-    pinned: Condition,
-    ready: Condition,
+    found: Situation, *, degraded: Condition, conflict: Condition, ready: Condition
 ) -> Condition:
     """Tell whether nothing more happens until a person does something."""
     if found.course.aim is Aim.REMOVE:
@@ -209,7 +204,7 @@ def _stalled(
         return _is("Stalled", degraded.reason, degraded.message)
     if ready.reason == "NoSupportedNode":
         return _is("Stalled", ready.reason, ready.message)
-    return _not("Stalled", "Moving" if pinned.status == TRUE else pinned.reason, "")
+    return _not("Stalled", "NotStalled", "")
 
 
 def _reconciling(progressing: Condition, stalled: Condition) -> Condition:
