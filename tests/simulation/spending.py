@@ -82,9 +82,13 @@ def _is_given_up(scene: Scene, name: str, view: views.ShimView) -> bool:
     draining = told.phase is Phase.DRAINING and not told.in_use
     if oracle.answered(entry, told) and told.phase is not Phase.FETCHED and not draining:
         return False
-    unserved = node is not None and not oracle.wanted_digest(view, node.os, node.arch)
-    going = entry.phase is Wanted.ABSENT or unserved
+    going = entry.phase is Wanted.ABSENT or node is None or not _is_served(view, node)
     return going and entry.asked_at <= scene.cluster.time() - SILENT
+
+
+def _is_served(view: views.ShimView, node: views.NodeView) -> bool:
+    chosen = view.wanted is not None and oracle.selects(view.wanted, node)
+    return chosen and bool(oracle.wanted_digest(view, node.os, node.arch))
 
 
 def _has_failed(scene: Scene, view: views.ShimView, node: str) -> bool:
