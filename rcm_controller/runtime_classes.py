@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterator
 
 from rcm_api import names
-from rcm_controller import actions, labels, removal, views
+from rcm_controller import actions, labels, quantities, removal, views
 from rcm_controller.actions import RuntimeClassSpec
 from rcm_controller.courses import Aim, Course
 from rcm_controller.survey import Survey
@@ -88,7 +88,7 @@ def _adoptable(found: views.RuntimeClassView, spec: RuntimeClassSpec) -> bool:
     return (
         found.handler == spec.handler
         and (not scheduling or same)
-        and (not found.overhead or found.overhead == spec.overhead)
+        and (not found.overhead or quantities.same(found.overhead, spec.overhead))
     )
 
 
@@ -113,7 +113,7 @@ def _is(found: views.RuntimeClassView, spec: RuntimeClassSpec) -> bool:
         and found.labels.get(MANAGED_BY) == names.MANAGER
         and found.node_selector == spec.node_selector
         and found.tolerations == spec.tolerations
-        and found.overhead == spec.overhead
+        and quantities.same(found.overhead, spec.overhead)
     )
 
 
