@@ -73,7 +73,8 @@ def silent(cell: Cell, world: World) -> bool:
 
 def spent(course: Course, world: World) -> int:
     """Return how many nodes are changing or broken."""
-    return sum(map(spends, course.undone)) + sum(spends_leaving(c, world) for c in course.leaving)
+    others = (*course.leaving, *course.held)
+    return sum(map(spends, course.undone)) + sum(spends_leaving(c, world) for c in others)
 
 
 def free(course: Course, world: World) -> int:

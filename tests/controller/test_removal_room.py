@@ -56,3 +56,13 @@ def test_a_control_plane_that_failed_another_shim_keeps_none_from_being_clean(at
     found = make.world(shims, [n for n, _ in nodes], [r for _, r in nodes])
 
     assert looks.removed(found) == removed
+
+
+def test_a_shim_that_came_too_late_still_spends_what_it_has_begun():
+    elder = make.view(make.wanted("elder", handler="spin"), age=2000.0)
+    late = make.wanted(max_update=1, selector={"pool": "a"})
+    begun = (make.entry(late), make.seen(late, Phase.APPLYING, has=late))
+    nodes = [make.node("a", labels={"pool": "a"}), make.node("b")]
+    runtimes = [make.runtime("a", begun), make.runtime("b", (make.entry(late), make.seen(late)))]
+
+    assert looks.removed(make.world([elder, make.view(late)], nodes, runtimes)) == []
