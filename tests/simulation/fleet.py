@@ -120,8 +120,7 @@ class Fleet:
     def revive(self, name: str) -> None:
         """Start a dead machine, or an agent that was away."""
         machine = self.machines[name]
-        if not machine.alive or machine.mute:
-            machine.since = self.cluster.now
+        machine.since = self.cluster.now
         machine.alive, machine.mute = True, False
         machine.state = standin.restart(machine.state, self.cluster.time())
         self.set_ready(name, ready=True)

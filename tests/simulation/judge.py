@@ -7,6 +7,7 @@ its cache says so. What it wrote itself, and what machines do because of it, cou
 
 from __future__ import annotations
 
+from rcm_api.noderuntime import Phase, ShimWanted, Wanted
 from rcm_controller import actions, views
 from tests.fakes import standin
 from tests.simulation import controller as controllers
@@ -16,8 +17,8 @@ from tests.simulation.fleet import Fleet
 from tests.simulation.scene import Broken, Scene
 from tests.simulation.scheduler import Scheduler
 
-MOMENT_S = 60.0
-"""From an edit until nobody acts on what was there before it."""
+MOMENT_S = 400.0
+"""From an edit until nobody acts on what was there before it: 100 s, and a skewed clock."""
 
 
 class Judge(controllers.Judge):
@@ -56,17 +57,19 @@ class Judge(controllers.Judge):
         always = self.fleet.behaviours.get(standin.content(url), standin.GOOD).fails >= 1
         if not always or entry.observed[1] > 0:
             return  # another attempt touches no other node
-        canaries, limit = self._triers(entry, state), self._allowed(entry.name)
+        canaries, limit = self._triers(entry, state), self._allowed(entry)
         if len(canaries) > limit:
             raise Broken(f"{view.name}: {sorted(canaries)} try a release that always fails")
 
-    def _allowed(self, name: str) -> int:
-        """Return the most canaries that anybody could believe to be allowed a moment ago."""
+    def _allowed(self, entry: standin.Entry) -> int:
+        """Return the most canaries that anybody could believe to be allowed since it was asked."""
         log, most = self.cluster.log["shims"], 0
+        asked = entry.wanted and entry.wanted.asked_at
+        age_s = (self.cluster.time() - asked).total_seconds() if asked else 0.0
         for change in reversed(log):
-            if change.name == name and change.object is not None:
+            if change.name == entry.name and change.object is not None:
                 most = max(most, self._canaries(change.object))
-                if change.time < self.cluster.now - MOMENT_S:
+                if change.time < self.cluster.now - age_s - MOMENT_S:
                     break
         return most
 
@@ -91,10 +94,16 @@ class Judge(controllers.Judge):
                 continue  # another machine by now, whatever the former one tried
             if entry is None or entry.observed[0] != tried.observed[0]:
                 continue
-            tries = entry.work == "apply" or entry.phase in oracle.DEAD
+            tries = entry.work == "apply" or _has_tried(entry, runtime.wanted(tried.name))
             if tries and oracle.node_class(machine.facts) == mine:
                 found.add(node.name)
         return found
+
+
+def _has_tried(entry: standin.Entry, asked: ShimWanted | None) -> bool:
+    """A failed download is no trial; once asked to hold, a node's failure cannot be told from one."""
+    active = asked is not None and asked.phase is Wanted.ACTIVE
+    return entry.phase is Phase.ROLLED_BACK or (entry.phase is Phase.FAILED and active)
 
 
 def _apply_rules(scene: Scene, action: actions.Action) -> None:

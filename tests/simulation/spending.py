@@ -87,7 +87,8 @@ def _is_given_up(scene: Scene, name: str, view: views.ShimView) -> bool:
 
 
 def _is_served(view: views.ShimView, node: views.NodeView) -> bool:
-    chosen = view.wanted is not None and oracle.selects(view.wanted, node)
+    staying = view.wanted is not None and view.deleting is None
+    chosen = staying and view.wanted is not None and oracle.selects(view.wanted, node)
     return chosen and bool(oracle.wanted_digest(view, node.os, node.arch))
 
 
