@@ -13,7 +13,7 @@ import contextlib
 import heapq
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -73,7 +73,7 @@ class Agents:
         """Take no note of a bookmark."""
 
     @contextlib.contextmanager
-    def running(self, *, threads: int) -> Iterator[None]:
+    def running(self, *, threads: int) -> Generator[None]:
         """Let them work."""
         workers = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
         for worker in workers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from rcm_api import noderuntime
 from rcm_controller import actions
 
@@ -16,8 +18,8 @@ def line(time: float, who: str, what: object) -> str:
 def said(what: object) -> str:
     """Return an action as short as it can be told."""
     match what:
-        case (str() as first, *rest):
-            return " ".join([first, *map(said, rest)])
+        case tuple():
+            return " ".join(map(said, cast("tuple[object, ...]", what)))
         case actions.CreateNodeRuntime():
             return f"create {what.node} {_spec(what.spec)}"
         case actions.UpdateNodeRuntime():
