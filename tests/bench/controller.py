@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -147,7 +147,7 @@ def _memory(bench: Bench, process: Process) -> figures.Figure:
 
 
 @contextlib.contextmanager
-def _cluster(nodes: int) -> Iterator[Bench]:
+def _cluster(nodes: int) -> Generator[Bench]:
     with tempfile.TemporaryDirectory(prefix="rcm-bench-") as name:
         directory = pathlib.Path(name)
         options = controlplane.Options(api_server_flags=controller_audit.flags(directory))
@@ -166,7 +166,7 @@ def _cluster(nodes: int) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def _load(bench: Bench) -> Iterator[None]:
+def _load(bench: Bench) -> Generator[None]:
     """Run kubelets and agents in a process of their own."""
     config = bench.plane.user("bench-load", groups=("system:masters",))
     argv = [sys.executable, "-m", "tests.bench.controller_load", str(config)]
@@ -187,7 +187,7 @@ def _load(bench: Bench) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _controller(bench: Bench) -> Iterator[Process]:
+def _controller(bench: Bench) -> Generator[Process]:
     config = bench.plane.user(controller_audit.USER, groups=("system:masters",))
     port = _free_port()
     argv = [

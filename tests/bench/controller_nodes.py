@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 from typing import Any
 
 from rcm_api.client import api, resources
@@ -32,7 +33,7 @@ def names(count: int) -> list[str]:
 def create(client: api.Client, count: int) -> dict[str, str]:
     """Create the nodes and return their UIDs by name."""
     with concurrent.futures.ThreadPoolExecutor(CREATORS) as pool:
-        return dict(pool.map(lambda name: _create(client, name), names(count)))
+        return dict(pool.map(functools.partial(_create, client), names(count)))
 
 
 def _create(client: api.Client, name: str) -> tuple[str, str]:
