@@ -29,7 +29,9 @@ def existing(**fields):
         pytest.param((existing(deleting=True),), [], id="on its way out"),
         pytest.param((existing(node_selector={}),), ["Update"], id="edited: no scheduling"),
         pytest.param((existing(tolerations=({"key": "x"},)),), ["Update"], id="edited: toleration"),
-        pytest.param((existing(overhead={"podFixed": {"cpu": "1"}}),), ["Update"], id="edited: overhead"),
+        pytest.param(
+            (existing(overhead={"podFixed": {"cpu": "1"}}),), ["Update"], id="edited: overhead"
+        ),
         pytest.param((existing(labels={}),), ["Update"], id="edited: our label is gone"),
         pytest.param((existing(owners=()),), ["Update"], id="edited: the owner is gone"),
         pytest.param((existing(handler="x"),), ["Delete"], id="handlers cannot be edited"),
@@ -42,7 +44,11 @@ def existing(**fields):
         pytest.param(
             (existing(**{**BARE, "node_selector": {"a": "b"}}),), [], id="foreign: scheduling"
         ),
-        pytest.param((existing(**{**BARE, "overhead": {"podFixed": {"cpu": "1"}}}),), [], id="foreign: overhead"),
+        pytest.param(
+            (existing(**{**BARE, "overhead": {"podFixed": {"cpu": "1"}}}),),
+            [],
+            id="foreign: overhead",
+        ),
         pytest.param(
             (existing(**{**BARE, "labels": {"app.kubernetes.io/managed-by": "Helm"}}),),
             [],
