@@ -161,7 +161,7 @@ def report(node: NodeState, now: datetime) -> noderuntime.Status:
     """Return the status that the node writes."""
     in_use = int(_before(now, node.in_use_until))
     supported = conditions.Condition(type="Supported", status="False", reason="NotContainerd")
-    return noderuntime.Status(
+    status = noderuntime.Status(
         observed_generation=node.generation,
         facts=node.facts,
         shims=tuple(_observed(node.entries[name], in_use) for name in sorted(node.entries)),
@@ -169,6 +169,7 @@ def report(node: NodeState, now: datetime) -> noderuntime.Status:
         rollbacks=node.rollbacks,
         conditions=() if node.supported else (supported,),
     )
+    return noderuntime.summarized(status)
 
 
 def _observed(entry: Entry, in_use: int) -> noderuntime.ShimObserved:
