@@ -66,7 +66,7 @@ def test_no_file_means_what_stands_for_it(version, bench) -> None:
 
 @versions()
 def test_the_guide_s_own_handler_is_refused(bench) -> None:
-    spin = model.Runtime("spin", "io.containerd.spin.v2", "/opt/rcm/bin/x")
+    spin = model.Runtime("spin", "/opt/rcm/bin/x")
 
     with pytest.raises(errors.ConfigRefused, match="has a runtime 'spin' already"):
         bench("spinkube-guide").apply((spin,))
@@ -79,7 +79,7 @@ def test_options_may_change_and_go(configuration, bench) -> None:
     node.apply((matrix.FIRST,))
 
     for options in ({"SystemdCgroup": False, "n": 3}, {}, {"s": 'a "quoted"\n]'}):
-        changed = model.Runtime("rcm-spin", "io.containerd.spin.v2", "/opt/rcm/bin/y", options)
+        changed = model.Runtime("rcm-spin", "/opt/rcm/bin/y", options)
         node.apply((changed,))
 
         assert (
