@@ -155,18 +155,14 @@ def _crd(  # noqa: PLR0913 - the parts in which two CRDs differ
     columns: tuple[Schema, ...],
     extra: dict[str, Any] | None = None,
 ) -> Schema:
-    root: Schema = {
-        "description": description,
-        "type": "object",
-        **(extra or {}),
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-            "spec": spec,
-            "status": status,
-        },
+    properties: Schema = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": spec,
+        "status": status,
     }
+    root = {"description": description, "type": "object", **(extra or {}), "properties": properties}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -177,25 +173,31 @@ def _crd(  # noqa: PLR0913 - the parts in which two CRDs differ
         "spec": {
             "group": names.GROUP,
             "scope": "Cluster",
-            "names": {
-                "kind": kind,
-                "listKind": f"{kind}List",
-                "plural": plural,
-                "singular": kind.lower(),
-                "shortNames": [short],
-                "categories": ["rcm"],
-            },
-            "versions": [
-                {
-                    "name": names.VERSION,
-                    "served": True,
-                    "storage": True,
-                    "subresources": {"status": {}},
-                    "additionalPrinterColumns": list(columns),
-                    "schema": {"openAPIV3Schema": root},
-                }
-            ],
+            "names": _names(kind=kind, plural=plural, short=short),
+            "versions": [_version(root, columns)],
         },
+    }
+
+
+def _names(*, kind: str, plural: str, short: str) -> Schema:
+    return {
+        "kind": kind,
+        "listKind": f"{kind}List",
+        "plural": plural,
+        "singular": kind.lower(),
+        "shortNames": [short],
+        "categories": ["rcm"],
+    }
+
+
+def _version(root: Schema, columns: tuple[Schema, ...]) -> Schema:
+    return {
+        "name": names.VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "additionalPrinterColumns": list(columns),
+        "schema": {"openAPIV3Schema": root},
     }
 
 
