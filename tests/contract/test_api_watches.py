@@ -13,6 +13,8 @@ from tests.contract.api_servers import WIDGETS, ApiServer, widget
 
 Follow = Callable[..., list[str]]
 SHORT = api.WatchLimits(duration_s=1, silence_s=30)
+# The first write after a definition takes a real server 2 s.
+LONG = api.WatchLimits(duration_s=60, silence_s=30)
 
 
 def now_at(client: api.Client, resource: Resource = WIDGETS) -> str:
@@ -79,7 +81,7 @@ def test_a_watch_tells_what_happened_since(api_server: ApiServer, follow: Follow
 
 def test_a_watch_tells_what_happens_now(api_server: ApiServer):
     client = api_server.client()
-    with client.watch(WIDGETS, since=now_at(client), limits=SHORT) as changes:
+    with client.watch(WIDGETS, since=now_at(client), limits=LONG) as changes:
         client.create(WIDGETS, widget("a"), decode=api.ignore)
         first = told(api_server, changes, until=1)
         client.delete(WIDGETS, "a")
