@@ -15,12 +15,11 @@ from dataclasses import replace
 
 import structlog
 
-from rcm_api import names
+from rcm_api import names, serving
 from rcm_api.client import api, backoff, reflector, resources, transport
 from rcm_controller import (
     clock,
     gauges,
-    health,
     leader,
     loop,
     metrics,
@@ -107,7 +106,7 @@ class Program:
                 writes_per_s=chosen.write_budget_per_s,
             )
         )
-        self._health = health.Health(
+        self._health = serving.Server(
             (chosen.metrics_host, chosen.metrics_port),
             alive=self._alive,
             ready=self._watches.missing,

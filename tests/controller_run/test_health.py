@@ -11,9 +11,9 @@ import structlog.testing
 import urllib3
 from prometheus_client import parser
 
-from rcm_api import noderuntime, shim_status
+from rcm_api import noderuntime, serving, shim_status
 from rcm_api.client import errors, reflector
-from rcm_controller import budget, cli, gauges, health, leader, log, metrics, store, watches
+from rcm_controller import budget, cli, gauges, leader, log, metrics, store, watches
 from tests.controller_run import test_store
 from tests.controller_run.hands import Hands
 
@@ -23,7 +23,7 @@ README = pathlib.Path(__file__).parents[2] / "README.md"
 @pytest.fixture
 def server():
     problems = {"alive": "", "ready": "not yet"}
-    found = health.Health(
+    found = serving.Server(
         ("127.0.0.1", 0),
         alive=lambda: problems["alive"],
         ready=lambda: problems["ready"],
@@ -34,22 +34,22 @@ def server():
     found.stop()
 
 
-def ask(server: health.Health, path: str) -> tuple[int, str]:
+def ask(server: serving.Server, path: str) -> tuple[int, str]:
     url = f"http://127.0.0.1:{server.port}{path}"
     answer = urllib3.request("GET", url, retries=False)
     return answer.status, answer.data.decode()
 
 
-def test_pages_say_what_is_wrong(server: health.Health):
+def test_pages_say_what_is_wrong(server: serving.Server):
     assert ask(server, "/healthz") == (200, "ok\n")
     assert ask(server, "/readyz?verbose=1") == (503, "not yet\n")
     assert ask(server, "/metrics") == (200, "rcm_leader 1.0\n")
     assert ask(server, "/secret")[0] == 404
 
 
-def test_an_address_that_is_taken_is_an_error(server: health.Health):
+def test_an_address_that_is_taken_is_an_error(server: serving.Server):
     with pytest.raises(OSError, match="in use"):
-        health.Health(("127.0.0.1", server.port), alive=str, ready=str, metrics=bytes)
+        serving.Server(("127.0.0.1", server.port), alive=str, ready=str, metrics=bytes)
 
 
 def shown(nodes: int) -> str:

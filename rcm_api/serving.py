@@ -1,7 +1,7 @@
 """HTTP for kubelet and Prometheus: `/healthz`, `/readyz`, `/metrics`.
 
-Served by threads of its own, on leader and standby alike. Answers from what others left here;
-asks nobody.
+Both programs use it. Served by threads of its own; answers from what others left here, asks
+nobody.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Check = Callable[[], str]
 """Returns what is wrong, empty: nothing."""
 
 
-class Health:
+class Server:
     """The server."""
 
     def __init__(
