@@ -1,10 +1,11 @@
-"""A control plane of processes on this machine's loopback: etcd, kube-apiserver, and on demand more.
+"""A control plane of processes on this machine: etcd, kube-apiserver, and on demand more.
 
     with controlplane.start(directory) as plane:
         plane.kubectl("get", "nodes")
 
 Needs neither root nor Docker. Each has its own ports, certificates and data, and logs to its
-directory, so that several run side by side. Nothing outlives the process that started it.
+directory, so that several run side by side. Nothing outlives the process that started it, unless
+that is asked for.
 """
 
 import base64
@@ -44,6 +45,7 @@ class Options:
         controller_manager_flags: Added to that one's.
         listen: The address the API server binds; nodes in containers reach no loopback.
         addresses: More names and addresses that its certificate holds for.
+        outlives_us: Whether the programs run on when this process ends.
     """
 
     controller_manager: bool = False
@@ -52,6 +54,7 @@ class Options:
     controller_manager_flags: tuple[str, ...] = ()
     listen: str = flags.HOST
     addresses: tuple[str, ...] = ()
+    outlives_us: bool = False
 
 
 class ControlPlane:
@@ -63,7 +66,7 @@ class ControlPlane:
         self.authority = pki.authority("test-bed")
         etcd_port, peer_port, self.port = _free_ports(3)
         self._place = flags.Place(directory, etcd_port, peer_port, self.port, options.listen)
-        self.url = f"https://{flags.HOST}:{self.port}"
+        self.url = f"https://{options.listen}:{self.port}"
         self._write_certificates()
         self.kubeconfig = self.user(ADMIN, groups=_MASTERS)
         self.programs = {program.name: program for program in self._programs()}
@@ -178,6 +181,12 @@ class ControlPlane:
             program.kill()
         self._http.clear()
 
+    def leave(self) -> None:
+        """Let everything run on without us."""
+        for program in self.programs.values():
+            program.leave()
+        self._http.clear()
+
     def wait_ready(self) -> None:
         """Wait until the API server is ready.
 
@@ -222,7 +231,7 @@ class ControlPlane:
         self._write("sa.pub", public)
         self._write_pair("ca", self.authority.pair)
         cluster = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", flags.SERVICE)
-        hosts = ("localhost", flags.HOST, *cluster, *self.options.addresses)
+        hosts = ("localhost", flags.HOST, self.options.listen, *cluster, *self.options.addresses)
         self._write_pair("apiserver", self.authority.server("kube-apiserver", hosts=hosts))
         kubelets = self.authority.client("kubelet-client", groups=_MASTERS)
         self._write_pair("kubelet-client", kubelets)
@@ -248,7 +257,8 @@ class ControlPlane:
 
     def _program(self, name: str, words: collections.abc.Iterable[str]) -> process.Program:
         argv = [str(kube.programs() / name), *words]
-        return process.Program(argv, log=self.directory / f"{name}.log")
+        log = self.directory / f"{name}.log"
+        return process.Program(argv, log=log, outlives_us=self.options.outlives_us)
 
 
 _LATER = ("kube-controller-manager", "kube-scheduler")
@@ -265,14 +275,20 @@ def start(
         BuildError: The programs cannot be built.
         NodeError: A program ended, or nothing was ready in time.
     """
-    plane = _started(directory, options or Options())
+    plane = started(directory, options or Options())
     try:
         yield plane
     finally:
         plane.stop()
 
 
-def _started(directory: pathlib.Path, options: Options) -> ControlPlane:
+def started(directory: pathlib.Path, options: Options) -> ControlPlane:
+    """Start a control plane in an empty directory, for a caller who stops it.
+
+    Raises:
+        BuildError: The programs cannot be built.
+        NodeError: A program ended, or nothing was ready in time.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         files = directory / f"attempt-{attempt}"
         files.mkdir(parents=True)

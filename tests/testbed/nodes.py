@@ -64,9 +64,9 @@ class ContainerdProcess(typing.NamedTuple):
 class Node:
     """A running node."""
 
-    def __init__(self, container: DockerContainer, *, containerd: str) -> None:
+    def __init__(self, container: docker.models.containers.Container, *, containerd: str) -> None:
         self.containerd = containerd
-        self._container = container.get_wrapped_container()
+        self._container = container
         self.name = str(self._container.name)
 
     def exec(
@@ -168,6 +168,10 @@ class Node:
         argv = ["ctr", "--namespace=k8s.io", "images", "import", *self._import_flags(), "-"]
         self.exec(argv, input=archive)
 
+    def import_pause(self) -> None:
+        """Import the sandbox image."""
+        self.ctr("images", "import", "/srv/pause.tar")
+
     def tag_image(self, existing: str, *names: str) -> None:
         """Give an image further names, for example a sandbox image that a configuration names."""
         self.ctr("images", "tag", "--force", existing, *names)
@@ -220,10 +224,18 @@ class Node:
         self._container.wait(timeout=_STOP_TIMEOUT_S)
 
     def power_on(self, *, wait: bool = True, timeout_s: float = _START_TIMEOUT_S) -> None:
-        """Boot after `power_off()`; the address may be another one."""
+        """Boot, for example after `power_off()`; the address may be another one."""
         self._container.start()
         if wait:
             self.wait_containerd(timeout_s)
+
+    def fill(self, archive: bytes) -> None:
+        """Unpack a tar at the root, also before the first boot."""
+        self._container.put_archive("/", archive)
+
+    def remove(self) -> None:
+        """Remove the container and its disk, whatever state it is in."""
+        self._container.remove(force=True, v=True)
 
     @property
     def is_running(self) -> bool:
@@ -288,15 +300,15 @@ def start(
         BuildError: The node's image cannot be built.
     """
     machine.ensure_daemon()
-    _remove_leftovers_once()
-    container = _container(containerd, {checkout: "/srv/rcm", **(mounts or {})}, checkout=checkout)
+    remove_leftovers_once()
+    container = _container(containerd, mounts or {}, checkout=checkout)
     for path, data in _first_files(containerd, config, files).items():
         container.with_copy_into_container(data, path)
     with container:
-        node = Node(container, containerd=containerd)
+        node = Node(container.get_wrapped_container(), containerd=containerd)
         if wait:
             node.wait_containerd(timeout_s)
-            node.ctr("images", "import", "/srv/pause.tar")
+            node.import_pause()
         yield node
 
 
@@ -339,9 +351,22 @@ def _container(
     container.with_tmpfs_mount("/tmp", "exec,mode=1777")
     for source, target in mounts.items():
         container.with_volume_mapping(str(source.resolve()), target, "ro")
-    container.with_volume_mapping(str(_dependencies()), "/srv/rcm-deps", "ro")
-    container.with_volume_mapping(_pycache(checkout), "/var/cache/rcm-pycache", "rw")
+    for name, target, mode in agent_mounts(checkout):
+        container.with_volume_mapping(name, target, mode)
     return container
+
+
+def agent_mounts(checkout: pathlib.Path = CHECKOUT) -> tuple[tuple[str, str, str], ...]:
+    """Return what `rcm-agent` of a checkout needs in a node: source, target and mode.
+
+    Raises:
+        MachineError: This Python's packages do not load in a node.
+    """
+    return (
+        (str(checkout.resolve()), "/srv/rcm", "ro"),
+        (str(_dependencies()), "/srv/rcm-deps", "ro"),
+        (_pycache(checkout), "/var/cache/rcm-pycache", "rw"),
+    )
 
 
 def _first_files(
@@ -358,7 +383,8 @@ def _first_files(
 
 
 @functools.cache
-def _remove_leftovers_once() -> None:
+def remove_leftovers_once() -> None:
+    """Remove what killed runs left behind, the first time that a process asks."""
     client = docker.from_env()
     try:
         labels.remove_leftovers(client)

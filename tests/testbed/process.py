@@ -1,4 +1,8 @@
-"""One process of the test bed: started, watched, stopped, killed, and never left behind."""
+"""One process of the test bed: started, watched, stopped, killed.
+
+It ends with the thread that started it (the kernel's parent-death signal is a thread's), unless it
+is to outlive us.
+"""
 
 import pathlib
 import shutil
@@ -13,10 +17,10 @@ _LOG_TAIL_BYTES = 1500
 class Program:
     """One process, which can be killed and started again."""
 
-    def __init__(self, argv: list[str], *, log: pathlib.Path) -> None:
+    def __init__(self, argv: list[str], *, log: pathlib.Path, outlives_us: bool = False) -> None:
         self.name = pathlib.Path(argv[0]).name
         self.log = log
-        self._argv = argv
+        self._argv = argv if outlives_us else [*_dies_with_us(), *argv]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -29,13 +33,20 @@ class Program:
         """Start it; what it says is added to the log."""
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*_dies_with_us(), *self._argv],
+                self._argv,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the tests, which then stop it
                 cwd=self.log.parent,
             )
+
+    def leave(self) -> None:
+        """Let it run on without us."""
+        if self._process is not None:
+            # Keeps Popen from warning about a process that it still believes to be running.
+            self._process.returncode = 0
+            self._process = None
 
     def kill(self) -> None:
         """End it at once: after SIGTERM an API server keeps its port for some 20 seconds."""

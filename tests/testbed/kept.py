@@ -1,0 +1,84 @@
+"""The one cluster that may outlive the process that started it: where it is, and its end.
+
+Containers and networks carry a label (`labels.KEPT`). Processes of the control plane are known by
+the directory that all their flags name: so even those of a start that was cut short are found.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import time
+
+from tests.testbed import cache, errors, kube
+
+_END_TIMEOUT_S = 10.0
+_POLL_S = 0.02
+
+
+def remember(directory: pathlib.Path) -> None:
+    """Note where the kept cluster's control plane is, before anything of it starts."""
+    _state().parent.mkdir(parents=True, exist_ok=True)
+    _state().write_text(json.dumps({"directory": str(directory.resolve())}))
+
+
+def directory() -> pathlib.Path | None:
+    """Return where the kept cluster's control plane is; None when there is none."""
+    try:
+        return pathlib.Path(json.loads(_state().read_text())["directory"])
+    except FileNotFoundError:
+        return None
+
+
+def stop() -> None:
+    """Kill the kept control plane and remove its data.
+
+    Raises:
+        NodeError: A process does not end.
+    """
+    place = directory()
+    if place is None:
+        return
+    found = _processes(place)
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    _await_end(found)
+    for files in place.glob("attempt-*"):  # what `controlplane` made; the rest is not ours
+        shutil.rmtree(files, ignore_errors=True)
+    _state().unlink(missing_ok=True)
+
+
+def _state() -> pathlib.Path:
+    return cache.root() / "kept-cluster.json"
+
+
+def _processes(place: pathlib.Path) -> list[int]:
+    return [int(each.name) for each in pathlib.Path("/proc").glob("[0-9]*") if _is_of(each, place)]
+
+
+def _is_of(process: pathlib.Path, place: pathlib.Path) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    of_kubernetes = pathlib.Path(words[0]).name in kube.PARTS
+    return of_kubernetes and any(f"={place}/" in word for word in words[1:])
+
+
+def _await_end(pids: list[int]) -> None:
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    while left := [pid for pid in pids if _runs(pid)]:
+        if time.monotonic() > deadline:
+            raise errors.NodeError(f"processes {left} of the kept cluster do not end")
+        time.sleep(_POLL_S)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
