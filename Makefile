@@ -72,12 +72,14 @@ crd: $(STAMP)
 
 # New pins from pyproject.toml; the files hold names, versions and hashes only.
 pins:
-	for group in agent dev uv; do $(MAKE) requirements/$$group.txt -B; done
+	for group in agent dev uv image-agent image-controller; do $(MAKE) requirements/$$group.txt -B; done
 
 UV_COMPILE = .venv/bin/uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11
 requirements/agent.txt: ; $(UV_COMPILE) pyproject.toml -o $@
 requirements/dev.txt: ; $(UV_COMPILE) pyproject.toml --group dev -o $@
 requirements/uv.txt: ; echo uv | $(UV_COMPILE) - -o $@
+# The images hold no more than they import, in the versions that everything else has.
+requirements/image-%.txt: ; $(UV_COMPILE) images/$*/requirements.in -c requirements/agent.txt -o $@
 
 .PHONY: testbed
 testbed: $(STAMP)
