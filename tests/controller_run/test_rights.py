@@ -10,23 +10,24 @@ from tests.testbed import controlplane
 pytestmark = pytest.mark.timeout(120)
 ROLE = cluster.ROOT / "manifests" / "rbac" / "controller.yaml"
 USER = "rcm-controller"
+SPACE = "rcm-system"
 
 
 @pytest.fixture
 def limited(control_plane: controlplane.ControlPlane) -> pathlib.Path:
-    """Give the login of a user who has our role only."""
+    """Give the login of the controller's account, which has our roles only."""
+    if SPACE not in control_plane.kubectl("get", "namespaces", "--output=name"):
+        control_plane.kubectl("create", "namespace", SPACE)
     control_plane.kubectl("apply", "-f", str(ROLE))
-    bind = ("clusterrolebinding", "rcm", f"--clusterrole={USER}", f"--user={USER}")
-    control_plane.kubectl("delete", "--ignore-not-found", *bind[:2])
-    control_plane.kubectl("create", *bind)
-    return control_plane.user(USER)
+    return control_plane.user(f"system:serviceaccount:{SPACE}:{USER}")
 
 
 def test_the_role_is_enough_and_what_is_missing_is_said(
     control_plane: controlplane.ControlPlane, limited: pathlib.Path
 ):
     here = cluster.Cluster(control_plane, count=2)
-    with here.alive(), cluster.controller(control_plane, "a", login=limited) as process:
+    own = ("--lease-namespace", SPACE)
+    with here.alive(), cluster.controller(control_plane, "a", *own, login=limited) as process:
         here.apply(objects.shim())
         cluster.until(here.ready, "the Shim is ready")
 
