@@ -48,14 +48,24 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
 
 
 def merge(
-    former: Iterable[Condition], found: Iterable[Condition], *, now: datetime
+    former: Iterable[Condition],
+    found: Iterable[Condition],
+    *,
+    now: datetime,
+    generation: int | None = None,
 ) -> tuple[Condition, ...]:
-    """Return `found` with the times of `former` wherever a status stayed as it was."""
+    """Return `found` with the times of `former` wherever a status stayed as it was.
+
+    With `generation`, all of them speak of it.
+    """
     known = {c.type: c for c in former}
-    return tuple(_dated(known.get(c.type), c, now) for c in found)
+    return tuple([_dated(known.get(c.type), c, now, generation) for c in found])
 
 
-def _dated(former: Condition | None, found: Condition, now: datetime) -> Condition:
+def _dated(
+    former: Condition | None, found: Condition, now: datetime, generation: int | None
+) -> Condition:
     same = former is not None and former.status == found.status
     time = former.last_transition_time if same and former is not None else now
-    return msgspec.structs.replace(found, last_transition_time=time)
+    of = found.observed_generation if generation is None else generation
+    return msgspec.structs.replace(found, last_transition_time=time, observed_generation=of)

@@ -48,6 +48,8 @@ def _pins(
 def _first(course: Course, artifact: shim.Artifact) -> Cell | None:
     """Return the first node that has the file and tells its hash."""
     platform = (artifact.os, artifact.arch)
+    if not any(t is not None and t.platform == platform for t in course.targets.values()):
+        return None
     found = (cell for cell in course.cells if _has(cell, platform))
     return min(found, key=lambda cell: cell.node.name, default=None)
 

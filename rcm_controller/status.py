@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
-
 from rcm_api import conditions
 from rcm_api.shim_status import ShimStatus
 from rcm_controller import canaries, pins, survey, tally, wording
@@ -49,36 +47,34 @@ def _status(course: Course, found: Survey) -> ShimStatus:
     former = ShimStatus() if view is None else view.status
     generation = 0 if view is None else view.generation
     counts = tally.count(course)
+    now = world.now.replace(microsecond=0)  # as Kubernetes writes them
     told = wording.conditions_of(course, counts, found)
-    status = ShimStatus(
+    held = course.aim is Aim.HOLD
+    return ShimStatus(
         observed_generation=generation,
         artifacts=pins.renew(course),
         canaries=canaries.renew(course, world.now) if course.aim is Aim.ROLL else former.canaries,
-        conditions=conditions.merge(
-            former.conditions,
-            (msgspec.structs.replace(c, observed_generation=generation) for c in told),
-            now=world.now.replace(microsecond=0),  # as Kubernetes writes them
-        ),
+        conditions=conditions.merge(former.conditions, told, now=now, generation=generation),
+        **(_kept(former) if held else _counted(counts)),
     )
-    return _counted(status, former if course.aim is Aim.HOLD else None, counts)
 
 
-def _counted(status: ShimStatus, former: ShimStatus | None, counts: tally.Counts) -> ShimStatus:
+def _kept(former: ShimStatus) -> dict[str, int]:
     """A Shim that is held keeps its counts: nothing about its nodes is decided."""
-    if former is not None:
-        counted = {name: getattr(former, name) for name in _COUNTS}
-        return msgspec.structs.replace(status, **counted)
-    return msgspec.structs.replace(
-        status,
-        nodes=counts.nodes,
-        nodes_ready=counts.ready,
-        nodes_updating=counts.updating,
-        nodes_waiting=counts.waiting,
-        nodes_failed=counts.failed,
-        nodes_unsupported=counts.unsupported,
-        nodes_outdated=counts.outdated,
-        nodes_draining=counts.draining,
-    )
+    return {name: getattr(former, name) for name in _COUNTS}
+
+
+def _counted(counts: tally.Counts) -> dict[str, int]:
+    return {
+        "nodes": counts.nodes,
+        "nodes_ready": counts.ready,
+        "nodes_updating": counts.updating,
+        "nodes_waiting": counts.waiting,
+        "nodes_failed": counts.failed,
+        "nodes_unsupported": counts.unsupported,
+        "nodes_outdated": counts.outdated,
+        "nodes_draining": counts.draining,
+    }
 
 
 _COUNTS = tuple(name for name in ShimStatus.__struct_fields__ if name.startswith("nodes"))

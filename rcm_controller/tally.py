@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from rcm_controller.courses import Cell, Course
@@ -11,6 +10,7 @@ from rcm_controller.states import State
 _UPDATING = (State.UPDATING, State.WITHDRAWING)
 _FAILED = (State.FAILED, State.STUCK, State.FETCH_FAILED)
 _OUTDATED = (State.FETCHING, State.OVERDUE, State.FETCHED, State.BLOCKED)
+_NOTHING_LEFT = frozenset({State.READY, State.UNSUPPORTED})
 TROUBLED = frozenset({State.OVERDUE, *_FAILED})
 
 
@@ -37,21 +37,21 @@ class Counts:
 
 def count(course: Course) -> Counts:
     """Count the nodes of a course."""
-    by_state = Counter(cell.state for cell in course.undone)
-    others = [c for c in course.undone if c.state not in {State.READY, State.UNSUPPORTED}]
-    down = sum(not cell.live for cell in others)
+    states = [cell.state for cell in course.undone]
+    others = [c for c in course.undone if c.state not in _NOTHING_LEFT]
+    down = sum([not cell.live for cell in others])
     return Counts(
         nodes=len(course.cells),
-        ready=len(course.cells) - len(course.undone) + by_state[State.READY],
-        updating=sum(by_state[state] for state in _UPDATING),
-        waiting=by_state[State.WAITING],
-        failed=sum(by_state[state] for state in _FAILED),
-        unsupported=by_state[State.UNSUPPORTED],
-        outdated=sum(by_state[state] for state in _OUTDATED),
+        ready=len(course.cells) - len(states) + states.count(State.READY),
+        updating=sum(map(states.count, _UPDATING)),
+        waiting=states.count(State.WAITING),
+        failed=sum(map(states.count, _FAILED)),
+        unsupported=states.count(State.UNSUPPORTED),
+        outdated=sum(map(states.count, _OUTDATED)),
         left=len(others) - down,
         down=down,
         leaving=len(course.leaving),
-        draining=sum(cell.state is State.DRAINING for cell in course.leaving),
+        draining=sum([cell.state is State.DRAINING for cell in course.leaving]),
         troubled=tuple(sorted(filter(_is_troubled, others), key=lambda cell: cell.node.name)),
     )
 

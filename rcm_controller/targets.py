@@ -7,6 +7,7 @@ Called by `survey`, once per Shim and look. A manifest without sha256 takes the 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -35,6 +36,30 @@ def resolve(
     wanted: shim.Shim, pinned: Iterable[shim_status.PinnedArtifact], *, os: str, arch: str
 ) -> Target | None:
     """Return what nodes of a platform shall have; None: there is nothing for them."""
+    return _resolved(_Same(wanted), tuple(pinned), os, arch)
+
+
+class _Same:
+    """A manifest as a key: the very same record, which is held and so not another one later."""
+
+    __slots__ = ("wanted",)
+
+    def __init__(self, wanted: shim.Shim) -> None:
+        self.wanted = wanted
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.wanted is self.wanted
+
+    def __hash__(self) -> int:
+        return id(self.wanted)
+
+
+@functools.lru_cache(maxsize=512)
+def _resolved(
+    same: _Same, pinned: tuple[shim_status.PinnedArtifact, ...], os: str, arch: str
+) -> Target | None:
+    """Work it out once per manifest and pins: a look comes each second, an edit each day."""
+    wanted = same.wanted
     artifact = shim.choose(wanted, os=os, arch=arch)
     if artifact is None:
         return None

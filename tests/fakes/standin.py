@@ -11,14 +11,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 from rcm_api import conditions, noderuntime
 from rcm_api.noderuntime import Phase, Wanted
 
 IDLE = "WaitingForIdle"
+SIZE = 9_000_000
+"""Bytes of every artifact."""
 DEAD_PHASES = frozenset({Phase.FAILED, Phase.ROLLED_BACK})
 Work = Literal["", "fetch", "apply", "remove"]
 
@@ -46,15 +51,14 @@ FACTS = noderuntime.Facts(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """What a node's journal and store know of one Shim."""
 
     name: str
     digest: str = ""
     """Installed and proven."""
     handler: str = ""
-    options: Mapping[str, object] = field(default_factory=dict[str, object])
+    options: Mapping[str, object] = msgspec.field(default_factory=dict[str, object])
     sha256: str = ""
     wanted: noderuntime.ShimWanted | None = None
     """What is being answered."""
@@ -67,8 +71,7 @@ class Entry:
     time: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeState:
+class NodeState(msgspec.Struct, frozen=True):
     """A node with its agent."""
 
     name: str
@@ -81,10 +84,10 @@ class NodeState:
     """Until then containers run that a restart would end."""
     in_use_until: datetime | None = None
     """Until then sandboxes use each handler of ours."""
-    behaviours: Mapping[str, Behaviour] = field(default_factory=dict[str, Behaviour])
+    behaviours: Mapping[str, Behaviour] = msgspec.field(default_factory=dict[str, Behaviour])
     """By sha256 of the artifact's content; `GOOD` for those that are missing."""
     seed: str = ""
-    entries: Mapping[str, Entry] = field(default_factory=dict[str, Entry])
+    entries: Mapping[str, Entry] = msgspec.field(default_factory=dict[str, Entry])
     store: frozenset[str] = frozenset()
     """SHA-256 of the artifacts that were fetched and checked."""
     restarts: int = 0
@@ -181,6 +184,7 @@ def _observed(entry: Entry, in_use: int) -> noderuntime.ShimObserved:
         observed_digest=entry.observed[0],
         observed_attempt=entry.observed[1],
         sha256=entry.sha256,
+        size=SIZE if entry.sha256 else 0,
         in_use=in_use if entry.digest else 0,
         reason=entry.reason,
         message=entry.message,

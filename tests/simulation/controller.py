@@ -20,6 +20,8 @@ Decide = Callable[[World], Iterable[actions.Action]]
 
 LEASE_S, RENEW_S, RETRY_S = 15.0, 10.0, 2.0
 """Duration, deadline and period of client-go's leader election."""
+CALM_RETRY_S = 5.0
+"""The period while no lease write fails: nothing but time would be lost by asking more often."""
 FREEZE_S = 120.0
 """faults.md R10: a frozen watch is found by then, and begun anew."""
 
@@ -121,7 +123,7 @@ class Controller:
         free = not lease.holder or now - self.lease_seen[1] > LEASE_S
         if (mine or free) and not self.scheduler.chance(self.faults.lease):
             self._take(fresh=not self.leads)
-        self._again(RETRY_S, self._elect)
+        self._again(RETRY_S if self.faults.lease else CALM_RETRY_S, self._elect)
 
     def _take(self, *, fresh: bool) -> None:
         lease = self.cluster.lease

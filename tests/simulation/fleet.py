@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from dataclasses import replace as changed
 from datetime import timedelta
 from typing import Any
 
@@ -136,7 +135,7 @@ class Fleet:
     def change(self, name: str, **fields: Any) -> None:
         """Change what the agent finds on its host."""
         machine = self.machines[name]
-        machine.state = changed(machine.state, **fields)
+        machine.state = msgspec.structs.replace(machine.state, **fields)
         self.look(name, 0.1)
 
     def look(self, name: str, delay: float) -> None:

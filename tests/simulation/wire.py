@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+
+import msgspec
 
 from rcm_api import shim
 from rcm_api.client import resources
@@ -84,7 +85,7 @@ class Wire:
         self.random = random.Random(seed)  # noqa: S311 - a replay, not a secret
         self.rig = rig.Rig(nodes=self.random.randint(3, 6), elect=True)
         for name, state in self.rig.states.items():
-            self.rig.states[name] = replace(state, behaviours=BEHAVIOURS)
+            self.rig.states[name] = msgspec.structs.replace(state, behaviours=BEHAVIOURS)
         self.roads: dict[str, Road] = {}
         self.faults = 0.0
         self.most = 0
