@@ -47,6 +47,8 @@ class Proposal:
     found: configure.Configuration | None
     blockers: str = ""
     """Containers that a restart would end."""
+    after: records.Generation | None = None
+    """What the host has then; also where nothing needs to be done for it."""
 
 
 def apply(work: Work, wanted_shims: Sequence[shims.Shim]) -> tuple[Installed, ...]:
@@ -62,7 +64,7 @@ def apply(work: Work, wanted_shims: Sequence[shims.Shim]) -> tuple[Installed, ..
         return work.current.shims
     with contextlib.ExitStack() as begun:
         installing = [begun.enter_context(fetch.installing(work, one)) for one in wanted]
-        proposal = _install(work, installing, _look(work, wanted))
+        proposal = _install(work, installing, look(work, wanted))
     carry_out(work, proposal)
     return work.current.shims
 
@@ -84,12 +86,17 @@ def preview(work: Work, wanted_shims: Sequence[shims.Shim]) -> Proposal:
     wanted = _select(work, wanted_shims)
     if _settled(work, wanted):
         return Proposal(operation=None, found=None)
-    return propose(work, tuple(fetch.expect(work, one) for one in wanted), _look(work, wanted))
+    return propose(work, tuple(fetch.expect(work, one) for one in wanted), look(work, wanted))
 
 
-def propose(work: Work, found: tuple[Installed, ...], seen: Seen) -> Proposal:
-    """Choose the edit and the steps that bring the host to `found` beside what it has."""
-    names = {shim.name for shim in found}
+def propose(
+    work: Work, found: tuple[Installed, ...], seen: Seen, *, gone: frozenset[str] = frozenset()
+) -> Proposal:
+    """Choose the edit and the steps that bring the host to `found` beside what it has.
+
+    Shims named in `gone` are taken away in the same go.
+    """
+    names = {shim.name for shim in found} | gone
     kept = tuple(s for s in work.current.shims if s.name not in names)
     before = configure.look_again(work, seen.before)  # a download may have taken minutes
     followed = tuple(_with_options(work, shim, before) for shim in found)
@@ -98,9 +105,7 @@ def propose(work: Work, found: tuple[Installed, ...], seen: Seen) -> Proposal:
 
 def without(work: Work, names: frozenset[str]) -> Proposal:
     """Choose the edit and the steps that take Shims away."""
-    seen = _look(work, ())
-    kept = tuple(s for s in work.current.shims if s.name not in names)
-    return _proposal(work, kept, before=seen.before, observed=seen.observed)
+    return propose(work, (), look(work, ()), gone=names)
 
 
 def _proposal(
@@ -122,23 +127,27 @@ def _proposal(
         prove=_to_prove(work, after, changes, observed),
     )
     if operation is None:
-        return Proposal(operation=None, found=found)
+        return Proposal(operation=None, found=found, after=after)
     restart = records.Step.RESTART in operation.steps
     image = dialect.sandbox_image(before.dump)
     return Proposal(
         operation=dataclasses.replace(operation, sandbox_image=image),
         found=found,
         blockers=gate.names(gate.lost(work.host)) if restart else "",
+        after=after,
     )
 
 
 def carry_out(work: Work, proposal: Proposal) -> None:
     """Do it; what the configuration means already is only remembered."""
+    found, after = proposal.found, proposal.after
     if proposal.operation is None:
         work.tell.note("info", NOTHING, changed=False)
+        if found is not None and after is not None:
+            transaction.remember(work, after, contents=found.contents)
         return
-    assert proposal.found is not None  # noqa: S101 - an operation comes with its files
-    for data in proposal.found.contents:
+    assert found is not None  # noqa: S101 - an operation comes with its files
+    for data in found.contents:
         work.memory.save(data)
     transaction.carry_out(work, proposal.operation)
 
@@ -174,8 +183,13 @@ def _select(work: Work, found: Sequence[shims.Shim]) -> tuple[desired.Wanted, ..
     return wanted
 
 
-def _look(work: Work, wanted: tuple[desired.Wanted, ...]) -> Seen:
-    """Ask CRI, and containerd's program meanwhile: loading grpc takes as long as a dump."""
+def look(work: Work, wanted: Sequence[desired.Wanted]) -> Seen:
+    """Ask CRI, and containerd's program meanwhile: loading grpc takes as long as a dump.
+
+    Raises:
+        HostError: CRI does not answer.
+        ConfigRefused: it is turned off.
+    """
     with check.Check(work.host, work.site).asking() as dumped:
         observed = work.observe(frozenset(w.handler for w in wanted))
         dump = dumped()
@@ -206,7 +220,16 @@ def _with_options(work: Work, shim: Installed, before: configure.Before) -> Inst
     )
     for text in warnings:
         work.tell.note("warning", f"Shim {shim.name}: {text}")
-    return fetch.with_options(shim, options)
+    return _with_proof(work, fetch.with_options(shim, options))
+
+
+def _with_proof(work: Work, shim: Installed) -> Installed:
+    """What is asked for under another digest, and is the same, was proven already."""
+    former = next((s for s in work.current.shims if s.handler == shim.handler), None)
+    if former is None or shim.proven:
+        return shim
+    same = (former.binary, former.runtime) == (shim.binary, shim.runtime)
+    return dataclasses.replace(shim, proven=former.proven) if same else shim
 
 
 def _to_prove(

@@ -4,9 +4,11 @@
     ├── ManifestError               the Shim itself is wrong
     ├── UnsupportedHost             this host cannot be served
     ├── ConfigRefused               containerd's configuration cannot be changed safely
+    │   └── HandlerTaken            the handler is there already, and not ours
     ├── ShimBroken                  the binary does not run on this host
     ├── Blocked                     a restart would end running containers
     ├── FetchError                  the artifact could not be had, or is not what was promised
+    │   └── DigestMismatch          its bytes are others than the Shim names
     ├── HostError                   a file, systemd or containerd did not do what was asked
     │   ├── UnitError               systemd said no
     │   ├── CriError                containerd's gRPC said no
@@ -68,10 +70,18 @@ class ConfigRefused(AgentError):  # noqa: N818
     exit_code = 4
 
 
+class HandlerTaken(ConfigRefused):
+    """containerd has a runtime of that name which is not ours."""
+
+
 class FetchError(AgentError):
     """The artifact could not be had, or is not what was promised."""
 
     exit_code = 5
+
+
+class DigestMismatch(FetchError):
+    """The bytes are others than those that were asked for."""
 
 
 class ShimBroken(AgentError):  # noqa: N818

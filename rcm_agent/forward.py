@@ -131,7 +131,8 @@ def _clean(work: Work, operation: records.Operation) -> None:
     for change in operation.links:
         if change.after is None:
             files.remove(work.host.kernel, change.path)
-    former = work.current.shims if operation.after.shims else ()
+    names = {s.name for s in operation.after.shims}
+    former = (s for s in work.current.shims if s.name in names)
     kept = (*former, *operation.after.shims)
     work.keep_artifacts(frozenset(s.artifact for s in kept))
     work.remove_empty(operation)

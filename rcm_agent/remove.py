@@ -50,7 +50,7 @@ def _find(work: Work, names: Sequence[str]) -> tuple[records.Installed, ...]:
 
 def _free(work: Work, gone: tuple[records.Installed, ...]) -> None:
     """Return when nobody uses the Shims any more."""
-    users = _users(work.host, frozenset(shim.handler for shim in gone))
+    users = users_of(work.host, frozenset(shim.handler for shim in gone))
     if users and not work.chosen.allow_disruption:
         raise errors.Blocked(
             f"running containers use the Shim: {gate.names(users)}",
@@ -59,7 +59,8 @@ def _free(work: Work, gone: tuple[records.Installed, ...]) -> None:
     gate.stop(work.host, users, tell=work.tell)
 
 
-def _users(host: ports.Host, handlers: frozenset[str]) -> tuple[ports.Container, ...]:
+def users_of(host: ports.Host, handlers: frozenset[str]) -> tuple[ports.Container, ...]:
+    """Return the running containers of these handlers, those outside of CRI too."""
     sandboxes = host.containerd.sandboxes(timeout_s=gate.ASK_TIMEOUT_S)
     ours = {s.id for s in sandboxes if s.handler in handlers and s.ready}
     paths = {settings.link(handler) for handler in handlers}

@@ -31,16 +31,27 @@ def opened(
         Busy: another agent is at work on this host.
         HostError: the lock cannot be taken, or the journal not be used.
     """
+    handle = lock(host)
+    try:
+        yield Work(host, where, memory.Memory(host.kernel), chosen, tell)
+    finally:
+        host.kernel.close(handle)
+
+
+def lock(host: ports.Host) -> int:
+    """Take the lock, and return its handle; closing that lets go.
+
+    Raises:
+        Busy: another agent is at work on this host.
+        HostError: the lock cannot be taken.
+    """
     files.make_directory(host.kernel, settings.RUN)
     handle = files.lock(host.kernel, settings.LOCK)
     if handle is None:
         raise errors.Busy(
             f"another agent holds {settings.LOCK}", advice="wait until it is done, then run again"
         )
-    try:
-        yield Work(host, where, memory.Memory(host.kernel), chosen, tell)
-    finally:
-        host.kernel.close(handle)
+    return handle
 
 
 def recover(work: Work) -> str:

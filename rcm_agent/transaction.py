@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from rcm_agent import back, errors, forward, plan, records, settings
@@ -47,6 +47,21 @@ def _attempt(work: Work, operation: records.Operation, steps: tuple[Step, ...]) 
         advice = failure.advice or f"look at the journal of {work.site.unit} for the reason"
         raise errors.RolledBack(failure.cause, advice=advice) from failure
     _settle(work, _remembered(work, operation.after))
+
+
+def remember(work: Work, after: records.Generation, *, contents: Iterable[bytes]) -> None:
+    """Take over a generation that the host is in already: another digest, a foreign edit.
+
+    `contents` are those that it refers to, and perhaps more.
+    """
+    generation = _remembered(work, after)
+    if generation == work.current:
+        return
+    needed = memory.referenced(generation)
+    for data in contents:
+        if files.digest(data) in needed:
+            work.memory.save(data)
+    _settle(work, generation)
 
 
 def _is_clean(work: Work) -> bool:

@@ -20,6 +20,8 @@ class Work:
     memory: memory.Memory
     chosen: settings.Settings
     tell: Reporter
+    keep: frozenset[str] | None = frozenset()
+    """Artifacts of the store that stay although nothing installed needs them; None: all."""
 
     @property
     def current(self) -> records.Generation:
@@ -69,11 +71,14 @@ class Work:
             files.remove_expected(kernel, path, expected=expected)
 
     def keep_artifacts(self, artifacts: frozenset[str]) -> None:
-        """Drop every other artifact from the store."""
+        """Drop every other artifact from the store, but for `keep`."""
+        if self.keep is None:
+            return
+        kept = artifacts | self.keep
         for entry in store.list(self.host.kernel):
-            if entry.digest not in artifacts:
+            if entry.digest not in kept:
                 store.remove(self.host.kernel, entry.digest)
-        if not artifacts:
+        if not kept:
             store.remove_rest(self.host.kernel)
 
     def remove_empty(self, operation: records.Operation) -> None:

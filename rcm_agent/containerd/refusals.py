@@ -61,7 +61,7 @@ def _exists_already(here: site.Site, wanted: block.Tables, dump: Mapping[str, An
     ours = {name for name in here.our_tables() if name not in in_place.BUILT_IN}
     for name in wanted:
         if name in effective and name not in ours:
-            raise errors.ConfigRefused(
+            raise errors.HandlerTaken(
                 f"containerd has a runtime {name!r} already, and it is not ours"
                 + _where(here, name),
                 advice="choose another handler, or take that table out and restart containerd",

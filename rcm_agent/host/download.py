@@ -129,7 +129,7 @@ def _mismatch(
     if task.sha256 is None or found == task.sha256:
         return None
     hint = " and calls it an HTML page" if media_type == "text/html" else ""
-    return errors.FetchError(
+    return errors.DigestMismatch(
         f"{place.shown} brings sha256 {found}{hint}, not {task.sha256} as the Shim says",
         advice="do not trust these bytes; correct location or sha256 in the Shim",
     )
