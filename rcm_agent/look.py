@@ -10,18 +10,17 @@ from collections.abc import Iterable
 
 from rcm_agent import errors, plan, ports, settings
 from rcm_agent.distro import site
-from rcm_agent.host import files
+from rcm_agent.host import files, system
 
 STATUS_TIMEOUT_S = 5.0
 """CRI answers Status within milliseconds; five seconds allow for a loaded node."""
-OS_RELEASE = ("/etc/os-release", "/usr/lib/os-release")
 
 
 def clues(host: ports.Host, chosen: settings.Settings) -> site.Clues:
     """Gather what tells where containerd lives."""
     unit = host.systemd.unit(chosen.unit or site.DEFAULT_UNIT)
     present = frozenset(p for p in site.PROBED if host.kernel.lstat(p) is not None)
-    return site.Clues(unit=unit, present=present, os_id=_os_id(host.kernel))
+    return site.Clues(unit=unit, present=present, os_id=system.os_id(host.kernel))
 
 
 def observe(host: ports.Host, *, unit: str, handlers: Iterable[str]) -> plan.Observed:
@@ -41,14 +40,3 @@ def status(host: ports.Host) -> ports.CriStatus | None:
         return host.containerd.status(timeout_s=STATUS_TIMEOUT_S)
     except errors.CriError:
         return None
-
-
-def _os_id(kernel: ports.Kernel) -> str:
-    for path in OS_RELEASE:
-        try:
-            text = kernel.read(path).decode(errors="replace")
-        except OSError:
-            continue
-        lines = (line.partition("=") for line in text.splitlines())
-        return next((v.strip("\"' ") for k, _, v in lines if k == "ID"), "")
-    return ""
