@@ -13,6 +13,7 @@ import collections.abc
 import concurrent.futures
 import contextlib
 import dataclasses
+import datetime as dt
 import json
 import pathlib
 import typing
@@ -38,6 +39,8 @@ _DOCKER_TIMEOUT_S = 120
 _READY_TIMEOUT_S = 120.0
 # A dead node is noticed after 20 s instead of 50; must be longer than kubelets' leases of 16 s.
 _NOTICING = ("--node-monitor-grace-period=20s", "--node-monitor-period=2s")
+
+_ANY_TIME = dt.datetime.fromtimestamp(0, dt.UTC)
 
 Seen = typing.TypeVar("Seen")
 Item = typing.TypeVar("Item")
@@ -166,6 +169,21 @@ class Cluster:
         networks.remove_route(self.network, member.index)
         self.kubectl("delete", "node", name, "--ignore-not-found", "--wait=false")
 
+    def power_cut(self, name: str) -> None:
+        """Cut a node's power, boot it again, and wait until its new kubelet says Ready.
+
+        Raises:
+            NodeError: It does not in time.
+        """
+        since = dt.datetime.now(dt.UTC)
+        self.nodes[name].power_cut()
+        self.wait(
+            f"node {name} to be Ready again",
+            lambda: [each for each in self.get("nodes")["items"] if _is_ready(each, since=since)],
+            good=lambda found: name in {each["metadata"]["name"] for each in found},
+            timeout_s=_READY_TIMEOUT_S,
+        )
+
     def import_image(
         self, archive: bytes | pathlib.Path, *, names: collections.abc.Collection[str] = ()
     ) -> None:
@@ -276,6 +294,7 @@ def start(
         NodeError: Something is not ready in time.
     """
     options = options or Options()
+    directory = directory.resolve()  # as processes will name it
     client = _client()
     if options.keep:
         stop_kept()
@@ -307,9 +326,13 @@ def _client() -> docker.DockerClient:
     return docker.from_env(timeout=_DOCKER_TIMEOUT_S)
 
 
-def _is_ready(node: dict[str, typing.Any]) -> bool:
-    conditions = node.get("status", {}).get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+def _is_ready(node: dict[str, typing.Any], *, since: dt.datetime = _ANY_TIME) -> bool:
+    return any(
+        each["type"] == "Ready"
+        and each["status"] == "True"
+        and dt.datetime.fromisoformat(each["lastHeartbeatTime"]) > since
+        for each in node.get("status", {}).get("conditions", ())
+    )
 
 
 def _side_by_side(

@@ -21,7 +21,7 @@ _POLL_S = 0.02
 def remember(directory: pathlib.Path) -> None:
     """Note where the kept cluster's control plane is, before anything of it starts."""
     _state().parent.mkdir(parents=True, exist_ok=True)
-    _state().write_text(json.dumps({"directory": str(directory.resolve())}))
+    _state().write_text(json.dumps({"directory": str(directory)}))
 
 
 def directory() -> pathlib.Path | None:
@@ -41,7 +41,7 @@ def stop() -> None:
     place = directory()
     if place is None:
         return
-    found = _processes(place)
+    found = processes(place)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -51,12 +51,13 @@ def stop() -> None:
     _state().unlink(missing_ok=True)
 
 
+def processes(place: pathlib.Path) -> list[int]:
+    """Return the PIDs of the control plane in a directory."""
+    return [int(each.name) for each in pathlib.Path("/proc").glob("[0-9]*") if _is_of(each, place)]
+
+
 def _state() -> pathlib.Path:
     return cache.root() / "kept-cluster.json"
-
-
-def _processes(place: pathlib.Path) -> list[int]:
-    return [int(each.name) for each in pathlib.Path("/proc").glob("[0-9]*") if _is_of(each, place)]
 
 
 def _is_of(process: pathlib.Path, place: pathlib.Path) -> bool:

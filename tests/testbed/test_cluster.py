@@ -1,0 +1,228 @@
+"""A cluster is what the e2e tests take it for: pods run and talk, nodes come, go and come back."""
+
+from __future__ import annotations
+
+import collections.abc
+import json
+import subprocess
+import sys
+
+import docker
+import pytest
+
+from tests.testbed import (
+    clusters,
+    controlplane_fixtures,
+    errors,
+    fileserver,
+    kept,
+    labels,
+    program_images,
+)
+
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.real,
+    pytest.mark.timeout(180),
+    pytest.mark.xdist_group("cluster"),
+    pytest.mark.usefixtures("testbed"),
+]
+
+VERSIONS = {"node-1": "1.7", "node-2": "2.3"}
+ASK_API = """
+import os, ssl, urllib.request
+where = "/var/run/secrets/kubernetes.io/serviceaccount"
+url = "https://{KUBERNETES_SERVICE_HOST}:{KUBERNETES_SERVICE_PORT}/api/v1/namespaces/default/pods"
+request = urllib.request.Request(url.format(**os.environ))
+request.add_header("Authorization", "Bearer " + open(where + "/token").read())
+tls = ssl.create_default_context(cafile=where + "/ca.crt")
+try:
+    print(urllib.request.urlopen(request, context=tls).status)
+except urllib.error.HTTPError as error:
+    print(error.status, error.read().decode())
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[clusters.Cluster]:
+    controlplane_fixtures.need_kubernetes()
+    with clusters.start(tmp_path_factory.mktemp("cluster"), nodes=VERSIONS) as started:
+        started.import_image(program_images.python().archive)
+        yield started
+
+
+def pod(name: str, *command: str, node: str = "", **spec: object) -> str:
+    image = program_images.python().ref
+    container = {
+        "name": "main",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": list(command),
+    }
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name},
+        "spec": {
+            "containers": [container],
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            **({"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}),
+            **spec,
+        },
+    }
+    return json.dumps(body)
+
+
+@pytest.fixture
+def run(cluster: clusters.Cluster) -> collections.abc.Iterator[collections.abc.Callable[..., None]]:
+    """Create pods, and remove them after the test."""
+
+    def create(name: str, *command: str, **spec: object) -> None:
+        names.append(name)
+        cluster.kubectl("apply", "-f", "-", stdin=pod(name, *command, **spec))
+
+    names: list[str] = []
+    yield create
+    cluster.kubectl("delete", "pod", "--force", "--ignore-not-found", *names)
+
+
+def phase(cluster: clusters.Cluster, name: str) -> str:
+    return str(cluster.get("pod", name)["status"].get("phase"))
+
+
+def ends(cluster: clusters.Cluster, name: str) -> str:
+    """Wait until a pod has succeeded; return what it printed."""
+    cluster.wait(f"{name} to succeed", lambda: phase(cluster, name), good="Succeeded".__eq__)
+    return cluster.kubectl("logs", name)
+
+
+def test_a_pod_runs_on_each_node_and_its_log_can_be_read(cluster, run):
+    for node in VERSIONS:
+        run(f"hello-{node}", "echo", f"hello from {node}", node=node)
+
+    for node in VERSIONS:
+        assert f"hello from {node}\n" == ends(cluster, f"hello-{node}")
+
+
+def test_commands_run_in_a_pod(cluster, run):
+    run("sleeper", "sleep", "1000")
+    cluster.wait("it to run", lambda: phase(cluster, "sleeper"), good="Running".__eq__)
+
+    assert cluster.kubectl("exec", "sleeper", "--", "echo", "inside") == "inside\n"
+
+
+def test_pods_reach_each_other_over_nodes_and_this_machine_reaches_them(cluster, run):
+    run("server", "python3", "-m", "http.server", "8000", "--directory=/etc", node="node-1")
+    url = f"http://{cluster.pod_ip('server')}:8000/debian_version"
+    ask = f"""
+import time, urllib.request
+for attempt in range(50):
+    try:
+        print(urllib.request.urlopen({url!r}, timeout=1).read().decode())
+        break
+    except OSError as error:
+        time.sleep(0.1)
+"""
+    run("client", "python3", "-c", ask, node="node-2")
+
+    assert ends(cluster, "client").startswith("12.")
+    done = subprocess.run(
+        ["curl", "--silent", "--max-time", "5", url], capture_output=True, check=False
+    )
+    assert (done.stdout[:3] == b"12.") == cluster.reaches_pods
+
+
+def test_a_pod_reaches_the_api_server_with_its_service_account(cluster, run):
+    run("asks", "python3", "-c", ASK_API)
+
+    said = ends(cluster, "asks")
+
+    assert said.startswith("403")
+    assert "system:serviceaccount:default:default" in said
+
+
+def test_a_pod_that_fits_nowhere_waits_and_the_scheduler_says_why(cluster, run):
+    run("homeless", "true", nodeSelector={"nobody": "has-it"})
+
+    def condition():
+        found = cluster.get("pod", "homeless")["status"].get("conditions", ())
+        return [each["message"] for each in found if each["type"] == "PodScheduled"]
+
+    (message,) = cluster.wait("the scheduler's word", condition)
+    assert "didn't match Pod's node affinity/selector" in message
+    assert phase(cluster, "homeless") == "Pending"
+
+
+def test_a_node_joins_and_leaves(cluster, run):
+    cluster.add_node("node-3", "2.1", node_labels={"rcm.test/late": "yes"})
+    try:
+        cluster.import_image(program_images.python().archive, names=["node-3"])
+        run("late", "echo", "here", nodeSelector={"rcm.test/late": "yes"})
+        said = ends(cluster, "late")
+    finally:
+        cluster.remove_node("node-3")
+
+    assert said == "here\n"
+    assert len(cluster.get("nodes")["items"]) == 2
+
+
+def test_a_node_is_ready_again_after_a_power_cut_and_its_pods_run_again(cluster, run):
+    run("phoenix", "sleep", "1000", node="node-2", restartPolicy="Always")
+    cluster.wait("it to run", lambda: phase(cluster, "phoenix"), good="Running".__eq__)
+
+    cluster.power_cut("node-2")
+
+    def restarts():
+        return cluster.get("pod", "phoenix")["status"]["containerStatuses"][0]["restartCount"]
+
+    cluster.wait("its container to be started again", restarts, good=lambda count: count == 1)
+    cluster.wait("it to run", lambda: phase(cluster, "phoenix"), good="Running".__eq__)
+
+
+def test_a_wait_that_ends_in_vain_says_what_it_saw(cluster):
+    with pytest.raises(errors.NodeError, match=r"waited 0\.2 s for snow; seen last: rain"):
+        cluster.wait("snow", lambda: "rain", good=lambda seen: seen == "snow", timeout_s=0.2)
+
+
+def test_nodes_fetch_from_the_file_server_which_counts_and_fails(cluster):
+    def fetch(url: str) -> str:
+        argv = ["curl", "--silent", "--write-out", " %{http_code} %{size_download}", url]
+        return cluster.nodes["node-1"].exec(argv, check=False).stdout
+
+    with fileserver.start(cluster.gateway) as server:
+        file = server.add(b"shim", name="shim.tar.gz")
+        server.fail(file, status=503)
+        said = [fetch(file.url), fetch(file.url)]
+        server.cut(file, after_bytes=2)
+        said += [fetch(file.url), fetch(f"{server.url}/nothing")]
+
+        assert said == [" 503 0", "shim 200 4", "sh 200 2", " 404 0"]
+        assert server.count(file) == 3
+
+
+KILLED = """
+import pathlib, sys, time
+from tests.testbed import clusters
+with clusters.start(pathlib.Path(sys.argv[1]), nodes={"left": "1.7"}) as cluster:
+    print(cluster.network.name, flush=True)
+    time.sleep(1000)
+"""
+
+
+def test_what_a_killed_run_left_behind_is_removed_by_the_next(tmp_path):
+    argv = [sys.executable, "-c", KILLED, str(tmp_path)]
+    killed = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    name = killed.stdout.readline().strip()
+    killed.kill()
+    killed.wait()
+    killed.stdout.close()
+
+    client = docker.from_env()
+    removed = labels.remove_leftovers(client)
+
+    assert {name, f"{name}-left"} <= set(removed)
+    assert client.networks.list(names=[name]) == []
+    assert not kept.processes(tmp_path)
+    client.close()
