@@ -210,4 +210,4 @@ def _known(work: Work, processes: tuple[ports.Process, ...]) -> bool:
 def _end(work: Work, processes: tuple[ports.Process, ...]) -> None:
     for process in processes:
         work.tell.note("warning", f"ended process {process.pid} of {process.exe}")
-        work.host.machine.kill(process.pid)
+    work.host.machine.end(processes)

@@ -19,8 +19,12 @@ STATUS_TIMEOUT_S = 5.0
 def clues(host: ports.Host, chosen: settings.Settings) -> site.Clues:
     """Gather what tells where containerd lives."""
     unit = host.systemd.unit(chosen.unit or site.DEFAULT_UNIT)
-    present = frozenset(p for p in site.PROBED if host.kernel.lstat(p) is not None)
-    return site.Clues(unit=unit, present=present, os_id=system.os_id(host.kernel))
+    return site.Clues(
+        unit=unit,
+        present=host.kernel.present(site.PROBED),
+        os_id=system.os_id(host.kernel),
+        active=host.systemd.active(tuple(site.UNITS)),
+    )
 
 
 def observe(host: ports.Host, *, unit: str, handlers: Iterable[str]) -> plan.Observed:

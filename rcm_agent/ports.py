@@ -9,7 +9,7 @@ directory the host is mounted at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -38,6 +38,10 @@ class Kernel(Protocol):
 
     def lstat(self, path: str) -> Stat | None:
         """Return what is at `path` itself, None when nothing is."""
+        ...
+
+    def present(self, paths: Sequence[str]) -> frozenset[str]:
+        """Return those of the paths where something is, links not followed."""
         ...
 
     def realpath(self, path: str) -> str:
@@ -147,6 +151,10 @@ class Systemd(Protocol):
 
     def unit(self, name: str) -> Unit:
         """Return the unit's state; a unit that is not there has load_state `not-found`."""
+        ...
+
+    def active(self, names: Sequence[str]) -> frozenset[str]:
+        """Return those of the units that run, or are about to."""
         ...
 
     def restart(self, name: str, *, timeout_s: float) -> None:
@@ -274,6 +282,11 @@ class Process:
     exe: str
     """Target of /proc/PID/exe, empty when unreadable."""
     argv: tuple[str, ...]
+    parent: int = 0
+    started: int = 0
+    """Clock ticks from boot to its start: with `pid`, which process it is. 0: unknown."""
+    space: str = ""
+    """Its PID namespace as the kernel names it, `pid:[…]`; empty when unreadable."""
 
 
 class Machine(Protocol):
@@ -291,12 +304,16 @@ class Machine(Protocol):
         """`amd64` or `arm64`, or what `uname -m` says."""
         ...
 
-    def processes(self) -> tuple[Process, ...]:
-        """Every process that /proc shows."""
+    def processes(self, also: Collection[int] = ()) -> tuple[Process, ...]:
+        """Every process of the host, by pid.
+
+        An agent in a pod sees those that run a program below /opt/rcm, what descends from them,
+        and those of `also`; it is spared the others.
+        """
         ...
 
-    def kill(self, pid: int) -> None:
-        """End a process (SIGKILL); one that is gone is fine."""
+    def end(self, doomed: Sequence[Process]) -> None:
+        """End processes (SIGKILL); one that is gone, or whose pid is another's now, is fine."""
         ...
 
     def wait(self, seconds: float) -> None:

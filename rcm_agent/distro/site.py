@@ -1,6 +1,6 @@
 """Which containerd of this host serves Kubernetes: its unit, program, configuration and socket.
 
-Pure: `host.detect` gathers `Clues`, `locate` decides and says by which evidence. Distributions
+Pure: `look` gathers `Clues`, `locate` decides and says by which evidence. Distributions
 that render the configuration themselves are refused until their own place for it is supported
 (design §2.2 `Supported=False`): an edit of a rendered file would be lost at the next start.
 """
@@ -37,6 +37,17 @@ RENDERED: Mapping[str, tuple[str, str]] = {
 }
 """Files that only these distributions have (facts/distributions: detection heuristics)."""
 
+UNITS: Mapping[str, str] = {
+    "k3s.service": "k3s",
+    "k3s-agent.service": "k3s",
+    "rke2-server.service": "rke2",
+    "rke2-agent.service": "rke2",
+    "k0scontroller.service": "k0s",
+    "k0sworker.service": "k0s",
+    "snap.microk8s.daemon-containerd.service": "microk8s",
+}
+"""Units that run a containerd of their own, and the distribution whose they are."""
+
 OTHER_SYSTEMS: Mapping[str, str] = {
     "talos": "Talos takes runtimes as system extensions",
     "bottlerocket": "Bottlerocket has a read-only system and no such setting",
@@ -53,6 +64,8 @@ class Clues:
     """Those paths of `PROBED` that exist."""
     os_id: str
     """`ID` of /etc/os-release, empty when unknown."""
+    active: frozenset[str] = frozenset()
+    """Those of `UNITS` that run."""
 
 
 CRIO_SOCKET = "/run/crio/crio.sock"
@@ -95,6 +108,11 @@ def locate(clues: Clues, chosen: settings.Settings) -> Site:
     )
 
 
+def distribution(clues: Clues) -> str:
+    """Return the Kubernetes distribution that owns this host's containerd, else the system's ID."""
+    return next((UNITS[name] for name in sorted(clues.active)), clues.os_id)
+
+
 def release(text: str) -> tuple[int, int, int]:
     """Return containerd's release from its version text (`v2.1.9`, `1.6.20~ds1`).
 
@@ -126,6 +144,12 @@ def _refuse_unsupported(clues: Clues) -> None:
                 f"this is a {name} node: {path} exists, and {why}",
                 advice="not supported yet; --config together with --unit overrides this check",
             )
+    for name in sorted(clues.active):
+        raise errors.UnsupportedHost(
+            f"this is a {UNITS[name]} node: {name} runs a containerd of its own, "
+            "whose configuration it renders at every start",
+            advice="not supported yet; --config together with --unit overrides this check",
+        )
     if CRIO_SOCKET in clues.present:
         raise errors.UnsupportedHost(
             "this node runs CRI-O, which does not run containerd shims",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat as modes
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -81,6 +82,10 @@ class RealKernel:
             size=found.st_size,
             links=found.st_nlink,
         )
+
+    def present(self, paths: Sequence[str]) -> frozenset[str]:
+        """Return those of the paths where something is, links not followed."""
+        return frozenset(path for path in paths if self.lstat(path) is not None)
 
     def read(self, path: str) -> bytes:
         """Return a file's whole content."""

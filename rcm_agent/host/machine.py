@@ -6,10 +6,12 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import FrameType
 
 from rcm_agent import errors, ports
+from rcm_agent.host import processes
 
 _NAMES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -47,8 +49,9 @@ class RealMachine:
         machine = os.uname().machine
         return _NAMES.get(machine, machine)
 
-    def processes(self) -> tuple[ports.Process, ...]:
+    def processes(self, also: Collection[int] = ()) -> tuple[ports.Process, ...]:
         """Every process that /proc shows, by pid; those that end meanwhile are left out."""
+        del also  # all are shown
         proc = self._root / "proc"
         try:
             pids = sorted(int(entry.name) for entry in proc.iterdir() if entry.name.isdigit())
@@ -57,21 +60,34 @@ class RealMachine:
                 f"cannot list the processes in {proc}: {error.strerror}",
                 advice="mount the host's /proc there",
             ) from error
-        return tuple(found for pid in pids if (found := _process(proc / str(pid))) is not None)
+        found = (processes.read(proc / str(pid)) for pid in pids)
+        return tuple(process for process in found if process is not None)
 
-    def kill(self, pid: int) -> None:
-        """End a process (SIGKILL); one that is gone is fine."""
-        if pid <= 1:
-            raise ValueError(f"not a process to kill: {pid}")
+    def end(self, doomed: Sequence[ports.Process]) -> None:
+        """End processes (SIGKILL); one that is gone, or whose pid is another's now, is fine."""
+        for process in doomed:
+            self._end(process)
+
+    def _end(self, process: ports.Process) -> None:
+        processes.check(process)
         try:
-            os.kill(pid, signal.SIGKILL)
+            handle = os.pidfd_open(process.pid)
+        except ProcessLookupError:
+            return
+        try:
+            # The handle is of one process for good; is it the one that was meant?
+            now = processes.read(self._root / "proc" / str(process.pid))
+            if now is not None and now.started == process.started:
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
         except ProcessLookupError:
             return
         except OSError as error:
             raise errors.HostError(
-                f"cannot kill process {pid}: {error.strerror}",
+                f"cannot kill process {process.pid}: {error.strerror}",
                 advice="run as root, in the host's PID namespace",
             ) from error
+        finally:
+            os.close(handle)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, unless the agent is told to stop."""
@@ -91,16 +107,3 @@ def interrupt_once() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, tell)
-
-
-def _process(directory: Path) -> ports.Process | None:
-    try:
-        words = (directory / "cmdline").read_bytes().split(b"\0")[:-1]
-    except OSError:
-        return None
-    try:
-        exe = str((directory / "exe").readlink())
-    except OSError:
-        exe = ""  # a kernel thread, or a process that has just ended
-    argv = tuple(word.decode(errors="surrogateescape") for word in words)
-    return ports.Process(pid=int(directory.name), exe=exe, argv=argv)

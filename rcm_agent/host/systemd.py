@@ -22,6 +22,8 @@ _LAST_WORDS_S = 5.0
 _LINES = 50
 """Of the journal that last words are looked for in; a guess."""
 
+_RUNNING = ("active", "activating", "reloading")
+
 _LOUD = ("level=fatal", "level=error", "containerd: ", "panic: ")
 """How containerd's lines of failure begin or what they hold; `containerd: ` comes last of all."""
 
@@ -48,6 +50,11 @@ class RealSystemd:
             if path is None:
                 return _missing(name)
             return _look(bus, name, path)
+
+    def active(self, names: Sequence[str]) -> frozenset[str]:
+        """Return those of the units that run, or are about to."""
+        with self._bus() as bus:
+            return frozenset(units.matching(bus, *names, states=_RUNNING))
 
     def restart(self, name: str, *, timeout_s: float) -> None:
         """Restart and wait until the job is done.

@@ -35,9 +35,12 @@ def loaded(bus: dbus.Bus, name: str) -> str | None:
     return str(path)
 
 
-def matching(bus: dbus.Bus, pattern: str) -> Mapping[str, str]:
-    """Return active states by name of the units in memory whose name matches a glob."""
-    rows = bus.ask("ListUnitsByPatterns", "asas", [], [pattern])
+def matching(bus: dbus.Bus, *patterns: str, states: Sequence[str] = ()) -> Mapping[str, str]:
+    """Return active states by name of the units in memory whose name matches a glob.
+
+    With `states`, only of units in one of these.
+    """
+    rows = bus.ask("ListUnitsByPatterns", "asas", list(states), list(patterns))
     try:
         return {row[0]: row[3] for row in rows}
     except (TypeError, IndexError) as error:

@@ -64,6 +64,14 @@ def test_a_directory_has_exactly_its_mode(kernel):
     assert kernel.listdir("/") == ("dir",)
 
 
+def test_present_paths_are_told_and_links_are_not_followed(place, kernel):
+    place.put("/file")
+    kernel.symlink("/nowhere", "/link")
+
+    assert kernel.present(["/file", "/link", "/absent", "/file/below"]) == {"/file", "/link"}
+    assert kernel.present([]) == set()
+
+
 def test_names_are_sorted(place, kernel):
     for name in "cab":
         place.put(f"/{name}")

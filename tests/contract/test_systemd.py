@@ -49,6 +49,16 @@ def test_a_unit_without_a_process_has_none(one_real):
     assert (found.load_state, found.main_pid, found.argv) == ("loaded", 0, ())
 
 
+def test_the_units_that_run_are_told(place):
+    names = (UNIT, "k3s.service", "nosuch.service")
+
+    assert place.host.systemd.active(names) == {UNIT}
+
+
+def test_a_unit_that_does_not_run_is_not_active(one_real):
+    assert one_real.host.systemd.active(("systemd-rfkill.service",)) == set()
+
+
 def test_a_restart_makes_a_new_process(place):
     before = place.host.systemd.unit(UNIT)
     place.host.systemd.reset_failed(UNIT)

@@ -65,7 +65,7 @@ def test_a_container_of_another_namespace_is_seen(real, outside):
 
 def test_a_container_that_has_exited_is_not_running(real, outside):
     pid = find(real, outside).pid
-    real.host.machine.kill(pid)
+    real.node.exec(["kill", "-9", str(pid)])
     await_gone(real, outside)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from tests.fakes import clock as clocks
 from tests.fakes import config, units
 from tests.fakes import disk as disks
 
@@ -38,6 +39,8 @@ class Task:
     """What the process really is; empty: the same."""
     pids: bool = True
     pid: int = 0
+    started_s: float = 0.0
+    """Since boot."""
 
     @property
     def bundle(self) -> str:
@@ -80,6 +83,7 @@ class Daemon:
     up: bool = False
     mood: str = ""
     next_pid: int = 5000
+    clock: clocks.Clock | None = None
 
     # --- life ---
 
@@ -132,7 +136,9 @@ class Daemon:
     def add(self, task: Task) -> Task:
         """Start a container."""
         self.next_pid += 1
-        task = replace(task, pid=task.pid or self.next_pid, name=task.name or task.id)
+        now = self.clock.now if self.clock is not None else 0.0
+        pid = task.pid or self.next_pid
+        task = replace(task, pid=pid, name=task.name or task.id, started_s=now)
         self.tasks[task.id] = task
         self.disk.put(f"{task.bundle}/shim-binary-path", task.shim.encode())
         return task

@@ -7,7 +7,7 @@ the fourth door.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 
 from rcm_agent import errors, ports
@@ -18,6 +18,9 @@ CALL_S = 0.002
 """Every call costs some time, so that a loop without a wait ends."""
 SANDBOX_S = 0.1
 SWITCH_FIRING_S = 150.0
+HZ = 100
+"""Clock ticks in a second."""
+_HOST = "pid:[4026531836]"
 PROOFS = "rcm-proof"
 """Kubernetes namespace of the agent's own sandboxes."""
 
@@ -44,6 +47,11 @@ class FakeSystemd:
         service = self.service
         state = "activating" if service.state == "auto-restart" else service.state
         return ports.Unit(name, "loaded", state, service.pid, service.started_us, service.argv)
+
+    def active(self, names: Sequence[str]) -> frozenset[str]:
+        self._enter("active", " ".join(names), effect=False)
+        running = {self.service.name} if self.service.state in {"active", "activating"} else set()
+        return frozenset(names) & (running | self.state.others)
 
     def restart(self, name: str, *, timeout_s: float) -> None:
         self._enter("restart", name)
@@ -110,6 +118,8 @@ class FakeSystemd:
 class SystemdState:
     gone: bool = False
     """D-Bus does not answer."""
+    others: frozenset[str] = frozenset()
+    """Active units beside containerd's."""
 
 
 @dataclass(slots=True)
@@ -262,24 +272,35 @@ class FakeMachine:
         self.gate.before("machine.architecture", effect=False)
         return "amd64"
 
-    def processes(self) -> tuple[ports.Process, ...]:
+    def processes(self, also: Collection[int] = ()) -> tuple[ports.Process, ...]:
+        del also
         self.gate.before("machine.processes", effect=False)
-        found = [ports.Process(1, "/usr/lib/systemd/systemd", ("/sbin/init",))]
-        if self.service.pid:
-            found.append(ports.Process(self.service.pid, self.service.argv[0], self.service.argv))
+        found = [ports.Process(1, "/usr/lib/systemd/systemd", ("/sbin/init",), space=_HOST)]
+        service = self.service
+        if service.pid:
+            started = service.started_us // (1_000_000 // HZ)
+            found.append(
+                ports.Process(service.pid, service.argv[0], service.argv, 1, started, _HOST)
+            )
         tasks = {task.pid: task for task in self.daemon.tasks.values()} | self.daemon.leaked
         found += [_process(pid, task) for pid, task in sorted(tasks.items())]
         return tuple(found)
 
-    def kill(self, pid: int) -> None:
-        self.gate.before("machine.kill", str(pid))
+    def end(self, doomed: Sequence[ports.Process]) -> None:
+        known = {(p.pid, p.started) for p in self.processes()}
+        for process in doomed:
+            self.gate.before("machine.end", str(process.pid))
+            if (process.pid, process.started) in known:
+                self._kill(process.pid)
+            self.gate.after()
+
+    def _kill(self, pid: int) -> None:
         self.daemon.leaked.pop(pid, None)
         for task in [t for t in self.daemon.tasks.values() if t.pid == pid]:
             self.daemon.lost.append(f"{task.id}: its process was killed")
             self.daemon.drop(task)
         if pid == self.service.pid:
             self.service.crash()
-        self.gate.after()
 
     def wait(self, seconds: float) -> None:
         self.gate.before("machine.wait", effect=False)
@@ -289,4 +310,5 @@ class FakeMachine:
 def _process(pid: int, task: daemon.Task) -> ports.Process:
     address = "/run/containerd/containerd.sock"
     argv = (task.shim, "-namespace", task.namespace, "-id", task.id, "-address", address)
-    return ports.Process(pid, task.exe or task.shim, argv)
+    started = round(task.started_s * HZ)
+    return ports.Process(pid, task.exe or task.shim, argv, 1, started, _HOST)

@@ -61,6 +61,7 @@ class FakeHost:
         self.disk.special(SOCKET)
         self.clock = clocks.Clock()
         self.daemon = daemon.Daemon(self.disk, release(version), CONFIG)
+        self.daemon.clock = self.clock
         self.service = units.Service(UNIT, (PROGRAM,), self.clock, self.daemon)
         self.programs = commands.Programs(self.disk, self.clock, release(version), self.service)
         self.timers = units.Timers(self.clock, self.service, self.programs.execute)

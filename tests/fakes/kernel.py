@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rcm_agent import ports
@@ -63,6 +63,9 @@ class FakeKernel:
             size=len(inode.data),
             links=inode.links,
         )
+
+    def present(self, paths: Sequence[str]) -> frozenset[str]:
+        return frozenset(path for path in paths if self.lstat(path) is not None)
 
     def realpath(self, path: str) -> str:
         self.gate.before("kernel.realpath", path, effect=False)
