@@ -9,35 +9,34 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import re
 import secrets
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from rcm_api.client import credentials, errors, http
-from rcm_controller import clock, log, run, settings, world
+from rcm_controller import arguments as texts
+from rcm_controller import clock, log, run, settings, wait_clean, world
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 FALLBACK_NAMESPACE = "kube-system"
 """For a run from a laptop: every cluster has it."""
-MOST_WRITES_PER_S = 10_000.0
-LEAST_WRITES_PER_S = 0.1
-MOST_ATTEMPTS = 100
 _POLICY = world.Policy()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run until a signal comes."""
-    arguments = _parser().parse_args(argv)
+    """Run until a signal comes; `wait-clean` is a command of its own."""
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == ["wait-clean"]:
+        return wait_clean.main(words[1:])
+    arguments = _parser().parse_args(words)
     chosen = _settings(arguments)
     log.configure(sys.stderr, as_json=chosen.log_json, debug=chosen.debug)
     stop = threading.Event()
@@ -100,7 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rcm-controller",
         description="Turn Shims into work for the nodes of a cluster, in safe waves.",
-        epilog="Each flag can be given as a variable: --write-budget as RCM_WRITE_BUDGET.",
+        epilog=(
+            "Each flag can be given as a variable: --write-budget as RCM_WRITE_BUDGET. "
+            "The command `rcm-controller wait-clean` waits until nothing of ours is left."
+        ),
         allow_abbrev=False,
     )
     _add_cluster(parser)
@@ -119,7 +121,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--write-budget",
-        type=_rate,
+        type=texts.rate,
         default=_default("WRITE_BUDGET", f"{settings.WRITE_BUDGET_PER_S:g}"),
         metavar="PER_SECOND",
         help="at most so many writes a second (%(default)s)",
@@ -132,14 +134,14 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--lease-namespace",
-        type=_name,
+        type=texts.name,
         default=_default("LEASE_NAMESPACE"),
         metavar="NAME",
         help="default: the pod's own, else kube-system",
     )
     group.add_argument(
         "--lease-name",
-        type=_name,
+        type=texts.name,
         default=_default("LEASE_NAME", settings.LEASE_NAME),
         metavar="NAME",
         help="(%(default)s)",
@@ -162,7 +164,7 @@ def _add_rollout(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--attempts",
-        type=_attempts,
+        type=texts.attempts,
         default=_default("ATTEMPTS", str(_POLICY.attempts)),
         metavar="N",
         help="tries per node and digest (%(default)s)",
@@ -175,8 +177,8 @@ def _add_rollout(parser: argparse.ArgumentParser) -> None:
         variable = flag.upper().replace("-", "_")
         group.add_argument(
             f"--{flag}",
-            type=_span,
-            default=_default(variable, _spelled(value)),
+            type=texts.span,
+            default=_default(variable, texts.spelled(value)),
             metavar="SPAN",
             help=f"{text}, for example 90s, 10m, 1h (%(default)s)",
         )
@@ -186,21 +188,21 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("health and log")
     group.add_argument(
         "--metrics-address",
-        type=_address,
+        type=texts.address,
         default=_default("METRICS_ADDRESS", settings.METRICS_ADDRESS),
         metavar="HOST:PORT",
         help="of /metrics, /healthz and /readyz (%(default)s)",
     )
     group.add_argument(
         "--log-format",
-        type=_choice("json", "console"),
+        type=texts.choice("json", "console"),
         default=_default("LOG_FORMAT", "json"),
         metavar="json|console",
         help="(%(default)s)",
     )
     group.add_argument(
         "--log-level",
-        type=_choice("info", "debug"),
+        type=texts.choice("info", "debug"),
         default=_default("LOG_LEVEL", "info"),
         metavar="info|debug",
         help="(%(default)s)",
@@ -220,64 +222,3 @@ def _flag(name: str, *, default: bool, parser: argparse.ArgumentParser) -> bool:
 
 
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-_SPAN = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,3})?)(s|m|h|)", re.ASCII)
-_UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours"}
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
-_MOST_PORTS = 65535
-
-
-def _choice(*words: str) -> Callable[[str], str]:
-    """Return a check for one of a few words; `choices` would not look at a variable's."""
-
-    def check(text: str) -> str:
-        if text not in words:
-            raise argparse.ArgumentTypeError(f"{text[:64]!r}: write one of: {', '.join(words)}")
-        return text
-
-    return check
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not LEAST_WRITES_PER_S <= rate <= MOST_WRITES_PER_S:
-        raise argparse.ArgumentTypeError(
-            f"{text[:64]!r}: write a number from {LEAST_WRITES_PER_S:g} to {MOST_WRITES_PER_S:g}"
-        )
-    return rate
-
-
-def _attempts(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_ATTEMPTS):
-        raise argparse.ArgumentTypeError(
-            f"{text[:64]!r}: write a whole number from 1 to {MOST_ATTEMPTS}"
-        )
-    return int(text)
-
-
-def _span(text: str) -> timedelta:
-    match = _SPAN.fullmatch(text)
-    if match is None or float(match[1]) <= 0:
-        raise argparse.ArgumentTypeError(f"{text[:64]!r}: write for example 90s, 10m or 1h")
-    return timedelta(**{_UNITS[match[2]]: float(match[1])})
-
-
-def _spelled(span: timedelta) -> str:
-    minutes, seconds = divmod(span, timedelta(minutes=1))
-    return f"{span.total_seconds():g}s" if seconds else f"{minutes}m"
-
-
-def _name(text: str) -> str:
-    if text and not _NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text[:64]!r} is no name of a Kubernetes object")
-    return text
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    good = port.isascii() and port.isdecimal() and int(port[:9]) <= _MOST_PORTS
-    if not (colon and good):
-        raise argparse.ArgumentTypeError(f"{text[:64]!r}: write HOST:PORT, or :PORT for all hosts")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for
