@@ -1,3 +1,7 @@
-"""Fixtures for all tests: the test bed's real nodes and control plane."""
+"""Fixtures for all tests: the test bed's real nodes, control plane and cluster."""
 
-pytest_plugins = ["tests.testbed.fixtures", "tests.testbed.controlplane_fixtures"]
+pytest_plugins = [
+    "tests.testbed.fixtures",
+    "tests.testbed.controlplane_fixtures",
+    "tests.testbed.cluster_fixtures",
+]

@@ -6,6 +6,7 @@ next run, or `python -m tests.testbed down`, removes those whose process is gone
 """
 
 import collections.abc
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -48,6 +49,11 @@ def remove_kept(client: docker.DockerClient) -> list[str]:
     return _remove(client, lambda owner: owner == _NOBODY)
 
 
+def remove_own(client: docker.DockerClient) -> list[str]:
+    """Remove what this process made and does not need any more; return the names."""
+    return _remove(client, lambda owner: owner == identity(os.getpid()))
+
+
 def identity(pid: int) -> str:
     """Return the PID and start time, since a PID alone comes again; empty when nobody has it."""
     try:
@@ -58,19 +64,27 @@ def identity(pid: int) -> str:
 
 
 def _remove(client: docker.DockerClient, ends: collections.abc.Callable[[str], bool]) -> list[str]:
-    removed = []
-    for container in client.containers.list(all=True, filters={"label": _OURS}):
-        if ends(container.labels.get(_OWNER, "")):
-            with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
-                container.remove(force=True, v=True)
-                removed.append(str(container.name))
-    for network in client.networks.list(filters={"label": _OURS}):
-        if ends((network.attrs.get("Labels") or {}).get(_OWNER, "")):
-            # One that still has a container of somebody else's run stays until that is gone.
-            with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
-                network.remove()
-                removed.append(str(network.name))
-    return removed
+    containers = client.containers.list(all=True, filters={"label": _OURS}, ignore_removed=True)
+    over = [each for each in containers if ends(each.labels.get(_OWNER, ""))]
+    networks = client.networks.list(filters={"label": _OURS})
+    unused = [each for each in networks if ends((each.attrs["Labels"] or {}).get(_OWNER, ""))]
+    with concurrent.futures.ThreadPoolExecutor(max(1, len(over))) as pool:
+        removed = [*pool.map(_remove_container, over)]
+    return [*filter(None, removed), *filter(None, map(_remove_network, unused))]
+
+
+def _remove_container(container: docker.models.containers.Container) -> str | None:
+    with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
+        container.remove(force=True, v=True)
+        return str(container.name)
+    return None
+
+
+def _remove_network(network: docker.models.networks.Network) -> str | None:
+    with contextlib.suppress(docker.errors.NotFound, docker.errors.APIError):
+        network.remove()
+        return str(network.name)
+    return None
 
 
 def _alive(owner: str) -> bool:

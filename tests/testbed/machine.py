@@ -42,6 +42,7 @@ NEEDS = (
     Need("gcc", ("gcc", "--version"), "the pause image"),
     Need("libc6-dev", ("test", "-e", "/usr/include/stdlib.h"), "the pause image"),
     Need("iptables", ("iptables", "--version"), "the Docker daemon's networks"),
+    Need("iproute2", ("ip", "-V"), "routes to pods"),
     Need("protobuf-compiler", ("protoc", "--version"), "the shim"),
     Need("pkg-config", ("pkg-config", "--version"), "the shim"),
     Need("libseccomp-dev", ("pkg-config", "--exists", "libseccomp"), "the shim"),

@@ -11,8 +11,8 @@ import docker
 import pytest
 
 from tests.testbed import (
+    cluster_fixtures,
     clusters,
-    controlplane_fixtures,
     errors,
     fileserver,
     kept,
@@ -24,11 +24,10 @@ pytestmark = [
     pytest.mark.node,
     pytest.mark.real,
     pytest.mark.timeout(180),
-    pytest.mark.xdist_group("cluster"),
+    pytest.mark.xdist_group("e2e"),
     pytest.mark.usefixtures("testbed"),
 ]
 
-VERSIONS = {"node-1": "1.7", "node-2": "2.3"}
 ASK_API = """
 import os, ssl, urllib.request
 where = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -41,14 +40,6 @@ try:
 except urllib.error.HTTPError as error:
     print(error.status, error.read().decode())
 """
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[clusters.Cluster]:
-    controlplane_fixtures.need_kubernetes()
-    with clusters.start(tmp_path_factory.mktemp("cluster"), nodes=VERSIONS) as started:
-        started.import_image(program_images.python().archive)
-        yield started
 
 
 def pod(name: str, *command: str, node: str = "", **spec: object) -> str:
@@ -75,7 +66,10 @@ def pod(name: str, *command: str, node: str = "", **spec: object) -> str:
 
 
 @pytest.fixture
-def run(cluster: clusters.Cluster) -> collections.abc.Iterator[collections.abc.Callable[..., None]]:
+def run(
+    cluster: clusters.Cluster,
+    python_image: str,  # noqa: ARG001 -- pods have it
+) -> collections.abc.Iterator[collections.abc.Callable[..., None]]:
     """Create pods, and remove them after the test."""
 
     def create(name: str, *command: str, **spec: object) -> None:
@@ -98,10 +92,10 @@ def ends(cluster: clusters.Cluster, name: str) -> str:
 
 
 def test_a_pod_runs_on_each_node_and_its_log_can_be_read(cluster, run):
-    for node in VERSIONS:
+    for node in cluster_fixtures.NODES:
         run(f"hello-{node}", "echo", f"hello from {node}", node=node)
 
-    for node in VERSIONS:
+    for node in cluster_fixtures.NODES:
         assert f"hello from {node}\n" == ends(cluster, f"hello-{node}")
 
 
@@ -155,16 +149,16 @@ def test_a_pod_that_fits_nowhere_waits_and_the_scheduler_says_why(cluster, run):
 
 
 def test_a_node_joins_and_leaves(cluster, run):
-    cluster.add_node("node-3", "2.1", node_labels={"rcm.test/late": "yes"})
+    cluster.add_node("node-4", "2.1", node_labels={"rcm.test/late": "yes"})
     try:
-        cluster.import_image(program_images.python().archive, names=["node-3"])
+        cluster.import_image(program_images.python().archive, names=["node-4"])
         run("late", "echo", "here", nodeSelector={"rcm.test/late": "yes"})
         said = ends(cluster, "late")
     finally:
-        cluster.remove_node("node-3")
+        cluster.remove_node("node-4")
 
     assert said == "here\n"
-    assert len(cluster.get("nodes")["items"]) == 2
+    assert len(cluster.get("nodes")["items"]) == 3
 
 
 def test_a_node_is_ready_again_after_a_power_cut_and_its_pods_run_again(cluster, run):
