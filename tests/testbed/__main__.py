@@ -5,7 +5,17 @@ import sys
 
 import docker
 
-from tests.testbed import builders, cache, containerd, errors, image, kube, labels, machine
+from tests.testbed import (
+    builders,
+    cache,
+    clusters,
+    containerd,
+    errors,
+    image,
+    kube,
+    labels,
+    machine,
+)
 
 
 def main() -> int:
@@ -48,6 +58,8 @@ def _build(parts: list[str]) -> int:
 def _down(*, everything: bool) -> int:
     if not machine.daemon_answers():
         return 0
+    if everything:
+        clusters.stop_kept()
     client = docker.from_env()
     try:
         for name in labels.remove_leftovers(client, everything=everything):
