@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh Debian 12 with Python 3.11, Go and Rust:
-#   make demo   the agent's main job, before your eyes, on a real node
+#   make demo   a whole cluster with Wasm pods, installed, upgraded and left clean before your eyes
 #   make test   every test, on real containerd 1.6 to 2.3
 # What they build is kept in ${RCM_CACHE:-~/.cache/runtime-class-manager}.
 
@@ -8,16 +8,26 @@ PYTHON := .venv/bin/python
 STAMP := .venv/.ready
 # Node containers are light, but this many test processes want a core each.
 WORKERS ?= $(shell nproc)
-# The release that the demo runs on.
+# The release that demo-node runs on.
 CONTAINERD ?= 2.3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test unit lint format matrix mutants simulate bench proto crd pins down clean
+.PHONY: demo demo-node demo-down test unit lint format matrix mutants simulate bench proto crd pins down clean
 
-# Builds only what this release's node needs.
+# Each demo builds only what it needs. KEEP=1 leaves the cluster running, demo-down ends it.
+DEMO_PARTS := kubernetes shims rootfs containerd-1.7 containerd-2.3 node-1.7 node-2.3 \
+  image-agent image-controller
 demo: $(STAMP)
+	@$(PYTHON) -m tests.testbed build $(DEMO_PARTS)
+	@$(PYTHON) -m tests.demo cluster $(if $(KEEP),--keep)
+
+demo-down: $(STAMP)
+	@$(PYTHON) -m tests.demo down
+
+# The agent alone, on one node without a cluster: make demo-node CONTAINERD=1.7
+demo-node: $(STAMP)
 	@$(PYTHON) -m tests.testbed build shims rootfs containerd-$(CONTAINERD) node-$(CONTAINERD)
-	@CONTAINERD=$(CONTAINERD) $(PYTHON) -m tests.demo
+	@CONTAINERD=$(CONTAINERD) $(PYTHON) -m tests.demo node
 
 # What fails is run once more, alone: nodes share this machine, and a deadline of systemd or of a
 # test may pass while others compile or boot. It must pass then, and the log shows both.

@@ -9,7 +9,7 @@ import concurrent.futures
 import dataclasses
 import functools
 
-from tests.testbed import containerd, image, kube, pause, rootfs, shims
+from tests.testbed import containerd, image, kube, pause, program_images, rootfs, shims
 
 # debootstrap waits for the network most of the time and Go compiles on all cores: two at a time
 # keep a 2-core machine busy, and need less than 3 GB.
@@ -44,6 +44,8 @@ BUILDERS = (
         Builder(f"node-{name}", functools.partial(image.node, name), stage=2)
         for name in containerd.VERSIONS
     ),
+    Builder("image-agent", program_images.agent, stage=2),
+    Builder("image-controller", program_images.controller, stage=2),
 )
 
 

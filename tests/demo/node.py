@@ -1,4 +1,4 @@
-"""`make demo`: the agent's main job on a real node, command by command.
+"""`make demo-node`: the agent's main job on a real node, without a cluster, command by command.
 
 A node (a container with systemd and containerd) gets the reference shim, runs a Wasm module with
 it, is upgraded while a Wasm container runs, and is left as it was.
@@ -120,7 +120,3 @@ class Demo:
     def say(self, title: str) -> None:
         """Print a headline."""
         print(f"\n{BOLD}== {title}{PLAIN}")
-
-
-if __name__ == "__main__":
-    main()
