@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from rcm_agent import apply, errors, remove, report, session, settings, status
 from rcm_agent.host import machine, manifests
@@ -20,11 +20,15 @@ from rcm_agent.work import Work
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
+METRICS_ADDRESS = "0.0.0.0:8081"
+MOST_PORTS = 65535
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = _parser().parse_args(argv)
+    if arguments.run is _run:
+        return _in_cluster(arguments)
     machine.interrupt_once()
     tell = report.reporter(sys.stderr, progress=arguments.progress)
     try:
@@ -82,6 +86,31 @@ def _recover(
         print(session.recover(work) or "nothing to recover")  # noqa: T201
 
 
+def _run(
+    _arguments: argparse.Namespace, _chosen: settings.Settings, _tell: report.Reporter
+) -> None:
+    """Stand for the command that ends by a signal, see `_in_cluster`."""
+
+
+def _in_cluster(arguments: argparse.Namespace) -> int:
+    # It takes twice the modules of a command that works alone.
+    from rcm_agent.cluster import settings as cluster  # noqa: PLC0415
+    from rcm_agent.cluster import start  # noqa: PLC0415
+
+    host, port = arguments.metrics_address
+    return start.start(
+        cluster.Settings(
+            node=arguments.node_name,
+            kubeconfig=arguments.kubeconfig,
+            metrics_host=host,
+            metrics_port=port,
+            log_json=arguments.log_format == "json",
+            debug=arguments.log_level == "debug",
+            host=_settings(arguments),
+        )
+    )
+
+
 def _opened(chosen: settings.Settings, tell: report.Reporter) -> AbstractContextManager[Work]:
     where = session.locate(doors.open_host(chosen.root), chosen)
     host = doors.open_host(chosen.root, socket=where.socket)
@@ -96,8 +125,8 @@ def _settings(arguments: argparse.Namespace) -> settings.Settings:
         unit=arguments.unit,
         timeout_s=arguments.timeout,
         prove=not arguments.no_prove,
-        allow_disruption=arguments.disruption == "allow",
-        trust_on_first_use=arguments.trust_on_first_use,
+        allow_disruption=getattr(arguments, "disruption", "wait") == "allow",
+        trust_on_first_use=getattr(arguments, "trust_on_first_use", False),
         allow_private=arguments.allow_private,
         ca_file=arguments.ca_file,
         mirrors=tuple(arguments.mirror),
@@ -129,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "status", _status, "say what this host has and how it is")
     command.add_argument("-o", "--output", choices=("text", "json"), default="text")
     _command(commands, "recover", _recover, "finish or undo what a killed run left")
+    _add_run(commands)
     return parser
 
 
@@ -152,8 +182,17 @@ def _command(
     command = commands.add_parser(name, help=text, description=text)
     command.set_defaults(run=run)
     _add_host(command)
-    _add_caution(command)
-    _add_downloads(command)
+    _add_caution(command).add_argument(
+        "--disruption",
+        choices=("wait", "allow"),
+        default="wait",
+        help="allow: stop containers that a restart would end",
+    )
+    _add_downloads(command).add_argument(
+        "--trust-on-first-use",
+        action="store_true",
+        help="accept an artifact without sha256, and remember the digest found",
+    )
     command.add_argument(
         "--progress",
         choices=("auto", "terminal", "json"),
@@ -171,25 +210,53 @@ def _add_host(command: argparse.ArgumentParser) -> None:
     add("--unit", default=_default("UNIT"), help="systemd unit that runs containerd")
 
 
-def _add_caution(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument_group("what may happen to it").add_argument
+def _add_run(commands: Commands) -> None:
+    text = "serve this node of a cluster, as its NodeRuntime asks"
+    command = commands.add_parser("run", help=text, description=text)
+    command.set_defaults(run=_run)
+    add = command.add_argument_group("cluster").add_argument
+    name, address = _default("NODE_NAME"), _default("METRICS_ADDRESS", METRICS_ADDRESS)
+    add("--node-name", default=name, required=not name, metavar="NAME", help="of this Node")
+    add(
+        "--kubeconfig",
+        default=_default("KUBECONFIG"),
+        metavar="FILE",
+        help="which cluster, and as whom; default: the pod's own, else as kubectl",
+    )
+    add(
+        "--metrics-address",
+        type=_address,
+        default=address,
+        metavar="HOST:PORT",
+        help="of /metrics, /healthz and /readyz (%(default)s)",
+    )
+    for flag, words in (("format", ("json", "console")), ("level", ("info", "debug"))):
+        default = _default(f"LOG_{flag.upper()}", words[0])
+        add(f"--log-{flag}", choices=words, default=default, help="(%(default)s)")
+    _add_host(command)
+    _add_caution(command)
+    _add_downloads(command)
+
+
+class Group(Protocol):
+    """What argparse gives for a group of arguments; its own type has no public name."""
+
+    def add_argument(self, name: str, **more: Any) -> argparse.Action:
+        """Add an argument."""
+        ...
+
+
+def _add_caution(command: argparse.ArgumentParser) -> Group:
+    group = command.add_argument_group("what may happen to it")
+    add = group.add_argument
     add("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for a restart (30)")
     add("--no-prove", action="store_true", help="do not start a sandbox with the handler")
-    add(
-        "--disruption",
-        choices=("wait", "allow"),
-        default="wait",
-        help="allow: stop containers that a restart would end",
-    )
+    return group
 
 
-def _add_downloads(command: argparse.ArgumentParser) -> None:
-    add = command.add_argument_group("downloads").add_argument
-    add(
-        "--trust-on-first-use",
-        action="store_true",
-        help="accept an artifact without sha256, and remember the digest found",
-    )
+def _add_downloads(command: argparse.ArgumentParser) -> Group:
+    group = command.add_argument_group("downloads")
+    add = group.add_argument
     add("--allow-private", action="store_true", help="download from private addresses too")
     add("--ca-file", default=_default("CA_FILE"), metavar="FILE", help="certificate authorities")
     add(
@@ -200,6 +267,7 @@ def _add_downloads(command: argparse.ArgumentParser) -> None:
         metavar="PREFIX=REPLACEMENT",
         help="try URLs that begin with PREFIX elsewhere first; may be repeated",
     )
+    return group
 
 
 def _default(name: str, value: str = "") -> str:
@@ -213,6 +281,14 @@ def _seconds(text: str) -> float:
             "from 1 to 40, so that the dead man's switch (60 s) comes after it"
         )
     return seconds
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    good = port.isascii() and port.isdecimal() and int(port[:9]) <= MOST_PORTS
+    if not (colon and good):
+        raise argparse.ArgumentTypeError(f"{text[:64]!r}: write HOST:PORT, or :PORT for all hosts")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for
 
 
 def _mirror(text: str) -> tuple[str, str]:

@@ -80,7 +80,7 @@ class FetchError(AgentError):
     exit_code = 5
 
 
-class DigestMismatch(FetchError):
+class DigestMismatch(FetchError):  # noqa: N818
     """The bytes are others than those that were asked for."""
 
 

@@ -44,6 +44,21 @@ def _install(work: Work, wanted: desired.Wanted, *, pinned: str | None) -> recor
         return _installed(work, wanted, found, version)
 
 
+def download(work: Work, wanted: desired.Wanted) -> store.Stored:
+    """Have the artifact in the store, checked; containerd and systemd are not asked.
+
+    Raises:
+        FetchError: it could not be had, or is not what was promised.
+    """
+    return _fetch(work, wanted, pinned=None)
+
+
+def prepare(work: Work, wanted: desired.Wanted) -> records.Installed:
+    """Return the Shim with its binary in the store, probed; see `installing`."""
+    with installing(work, wanted) as finish:
+        return finish()
+
+
 def _fetch(work: Work, wanted: desired.Wanted, *, pinned: str | None) -> store.Stored:
     with work.tell.step("fetch", f"{wanted.name} from {shown(wanted.artifact.location)}"):
         found = store.ensure(
@@ -197,6 +212,6 @@ def _timing(work: Work) -> terms.Timing:
     machine = work.host.machine
     return terms.Timing(
         clock=machine.uptime_s,
-        wait=machine.wait,
+        wait=work.pause or machine.wait,
         jitter=random.random,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rcm_agent import look, plan, ports, records, settings
@@ -22,6 +23,8 @@ class Work:
     tell: Reporter
     keep: frozenset[str] | None = frozenset()
     """Artifacts of the store that stay although nothing installed needs them; None: all."""
+    pause: Callable[[float], None] | None = None
+    """Lets seconds pass in a download; None: the machine's own wait."""
 
     @property
     def current(self) -> records.Generation:

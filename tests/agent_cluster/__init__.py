@@ -1,0 +1,1 @@
+"""The agent in a cluster, on a simulated host, with an API server in memory."""
