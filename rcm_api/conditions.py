@@ -44,7 +44,10 @@ Conditions = Annotated[tuple[Condition, ...], Meta(extra_json_schema=_ONE_OF_A_T
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
     """Return the condition of a type."""
-    return next((c for c in conditions if c.type == kind), None)
+    for condition in conditions:
+        if condition.type == kind:
+            return condition
+    return None
 
 
 def merge(

@@ -208,11 +208,17 @@ class NodeRuntime(Wire, frozen=True):
 
     def wanted(self, shim: str) -> ShimWanted | None:
         """Return the spec's entry for a Shim."""
-        return next((s for s in self.spec.shims if s.name == shim), None)
+        for entry in self.spec.shims:
+            if entry.name == shim:
+                return entry
+        return None
 
     def observed(self, shim: str) -> ShimObserved | None:
         """Return the status's entry for a Shim."""
-        return next((s for s in self.status.shims if s.name == shim), None)
+        for seen in self.status.shims:
+            if seen.name == shim:
+                return seen
+        return None
 
 
 _WORST_FIRST = (

@@ -79,6 +79,8 @@ class Controller:
         self._term = 0
         """Of the last plan; another one begins with a fresh look."""
         self._planned = -1
+        self._edits = -1
+        """What the last plan knew."""
         self._failures = 0
         self.stepped_at = means.time.monotonic()
 
@@ -93,15 +95,18 @@ class Controller:
             return STANDBY_S
         if term != self._term:
             return self._begin(term)
-        wait = self._rhythm.wait(self.stepped_at, changed=self._caches.changes() != self._planned)
+        wait = self._wait(self.stepped_at, changed=self._caches.changes() != self._planned)
         if wait == 0.0:
             self._plan(term)
-            wait = self._rhythm.wait(self._time.monotonic(), changed=False)
+            wait = self._wait(self._time.monotonic(), changed=False)
         return wait
 
     def pause(self) -> float:
-        """Return the seconds that a change must wait for its plan, so that more come together."""
-        return self._rhythm.wait(self._time.monotonic(), changed=True)
+        """Return the seconds that a change must wait for its plan, so that more come together.
+
+        Less once it is known to be an edit: ask again while you wait.
+        """
+        return self._wait(self._time.monotonic(), changed=True)
 
     def work(self) -> float:
         """Carry out one action; return the seconds until there may be another one."""
@@ -114,6 +119,10 @@ class Controller:
         finally:
             self.pending.done(task, done.outcome, wish_s=done.wish_s)
         return 0.0
+
+    def _wait(self, now: float, *, changed: bool) -> float:
+        edited = self._caches.edits() != self._edits
+        return self._rhythm.wait(now, changed=changed, edited=edited)
 
     def _begin(self, term: int) -> float:
         """Begin a term: know at least what the former leader wrote last."""
@@ -137,7 +146,7 @@ class Controller:
     def _plan(self, term: int) -> None:
         began = self._time.monotonic()
         look = self.pending.look()
-        self._planned = self._caches.changes()
+        self._planned, self._edits = self._caches.changes(), self._caches.edits()
         shims = self._caches.shims
         versions = shims.versions(shims.views())
         seen = self._caches.world(now=self._time.now(), policy=self._means.policy)

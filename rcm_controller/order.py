@@ -6,26 +6,35 @@ thousands of downloads, so what others wait for goes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from rcm_api import noderuntime
-from rcm_controller import actions, world
+from rcm_controller import actions, node_classes, world
 
 
 def by_urgency(decided: Iterable[actions.Action], seen: world.World) -> Sequence[actions.Action]:
-    """Return the actions, the urgent ones first; equals keep the planner's order."""
-    return sorted(decided, key=lambda action: _rank(action, seen))
+    """Return the actions, the urgent ones first; equals keep the planner's order.
+
+    Labels come off before anything; they go on after what nodes are asked, because nodes work
+    while labels are written.
+    """
+    found = tuple(decided)
+    first = _pioneers(found, seen)
+    return sorted(found, key=lambda action: _rank(action, seen, first))
 
 
-def _rank(action: actions.Action, seen: world.World) -> int:
+_Download = actions.CreateNodeRuntime | actions.UpdateNodeRuntime
+
+
+def _rank(action: actions.Action, seen: world.World, first: frozenset[str]) -> int:
     match action:
         case actions.SetFinalizer():
             return 0
         case actions.WriteShimStatus():
             return 1
         case actions.LabelNode():
-            return 2
+            return 4 if all(action.shims.values()) else 2
         case (
             actions.CreateRuntimeClass()
             | actions.UpdateRuntimeClass()
@@ -33,13 +42,48 @@ def _rank(action: actions.Action, seen: world.World) -> int:
         ):
             return 2
         case actions.UpdateNodeRuntime():
-            return 4 if _moves(action, seen) else 5
-        case actions.CreateNodeRuntime() | actions.DeleteNodeRuntime():
+            return 3 if action.node in first or _moves(action, seen) else 5
+        case actions.CreateNodeRuntime():
+            return 3 if action.node in first else 5
+        case actions.DeleteNodeRuntime():
             return 5
         case actions.EmitEvent():
-            return 3
+            return 4
         case _:
             assert_never(action)
+
+
+def _pioneers(decided: Iterable[actions.Action], seen: world.World) -> frozenset[str]:
+    """Return the nodes that fetch first: one per Shim, digest and node class that nobody fetched.
+
+    The first node that has fetched becomes the canary, and all others wait for it.
+    """
+    downloads = [a for a in decided if isinstance(a, _Download) and _may_lead(a.node, seen)]
+    if not downloads:
+        return frozenset()
+    known = {
+        (*asked, node_classes.of(runtime))
+        for runtime in seen.runtimes.values()
+        for asked in _versions(runtime.spec)
+    }
+    found: set[str] = set()
+    for action in downloads:
+        kind = node_classes.of(seen.runtimes.get(action.node))
+        news = {(*asked, kind) for asked in _versions(action.spec)} - known
+        if news:
+            known |= news
+            found.add(action.node)
+    return frozenset(found)
+
+
+def _may_lead(name: str, seen: world.World) -> bool:
+    """Control planes change last, and a node that is down answers nothing."""
+    node = seen.nodes.get(name)
+    return node is not None and node.ready and not node.control_plane
+
+
+def _versions(spec: noderuntime.Spec) -> Iterator[tuple[str, str]]:
+    return ((e.name, e.digest) for e in spec.shims if e.phase is not noderuntime.Wanted.ABSENT)
 
 
 def _moves(action: actions.UpdateNodeRuntime, seen: world.World) -> bool:

@@ -44,6 +44,10 @@ DRAIN_S = 1.5
 """Given to writes under way when we stop; R9 leaves 3 s for the whole hand-over."""
 BATCH_S = 0.05
 """Writers that wait for the budget wait at least so long: a few writes at a time, not one."""
+EDIT_S = 0.1
+"""So soon an edit is noticed among other changes that wait for the next plan."""
+GATHER_S = {resources.NODES: 0.25, resources.NODERUNTIMES: 0.1}
+"""There are thousands of these, and none is a person's edit; the next plan comes later anyway."""
 IDLE_S = 5.0
 """Nobody waits longer without looking, whatever woke or did not wake it."""
 SURPRISE = backoff.Backoff(base_s=1.0, cap_s=30.0)
@@ -181,7 +185,12 @@ class Program:
         with self._decided:
             self._decided.notify_all()
         if self._changed.wait(min(wait, IDLE_S)):
-            self._stop.wait(self._controller.pause())
+            self._rest()
+
+    def _rest(self) -> None:
+        """Let changes come together, but for an edit: a person waits for that."""
+        while not self._stop.is_set() and (left := self._controller.pause()) > 0:
+            self._stop.wait(min(left, EDIT_S))
 
     def _write(self) -> None:
         wait = self._controller.work()
@@ -203,6 +212,7 @@ class Program:
                 sink,
                 now=self._time.monotonic,
                 random=random.random,
+                settings=reflector.Settings(gather_s=GATHER_S.get(resource, 0.0)),
             )
             for resource, sink in kinds.items()
         }

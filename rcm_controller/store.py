@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 import structlog
 
-from rcm_controller import decode, metrics, world
+from rcm_controller import decode, metrics, views, world
 
 View = TypeVar("View")
 
@@ -183,6 +183,9 @@ class Store:
         """Start empty; `wake` is called whenever something changed that a plan may depend on."""
         self._wake = wake
         self._changes = 0
+        self._edits = 0
+        self._shims: Mapping[str, views.ShimView] = {}
+        """As they were when `edits` was last asked."""
         self.shims = Cache("Shim", decode.shim_view, told=told, wake=self._changed)
         self.nodes = Cache("Node", decode.node, told=told, wake=self._changed)
         self.runtimes = Cache("NodeRuntime", decode.runtime, told=told, wake=self._changed)
@@ -211,9 +214,25 @@ class Store:
         """Return a number that grows with each change; the same number, the same world."""
         return self._changes
 
+    def edits(self) -> int:
+        """Return a number that grows when Shims say something else than before.
+
+        Their statuses do not count: they are ours. For one thread.
+        """
+        found = self.shims.views()
+        if found is not self._shims:
+            self._edits += _asked(found) != _asked(self._shims)
+            self._shims = found
+        return self._edits
+
     def _changed(self) -> None:
         self._changes += 1
         self._wake()
+
+
+def _asked(shims: Mapping[str, views.ShimView]) -> object:
+    """Return what users ask, and the finalizers: only with ours a Shim has effects."""
+    return {n: (v.uid, v.generation, v.deleting, v.finalizers) for n, v in shims.items()}
 
 
 def _number(version: str) -> int:

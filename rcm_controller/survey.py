@@ -71,8 +71,7 @@ def selects(selector: Mapping[str, str] | None, node: views.NodeView) -> bool:
     """Tell whether a nodeSelector chooses a node; without one, every Linux node."""
     if not selector:
         return node.os == "linux"
-    labels = node.labels
-    return all(labels.get(key) == value for key, value in selector.items())
+    return selector.items() <= node.labels.items()
 
 
 class _Sorter:
@@ -94,7 +93,8 @@ class _Sorter:
         entry = seen = None
         if runtime is not None:
             entry, seen = asked(runtime, self._name), observed(runtime, self._name)
-        target = self._target((node.os, node.arch))
+        platform = (node.os, node.arch)
+        target = self._targets[platform] if platform in self._targets else self._target(platform)
         done = target is not None and states.done(entry, seen, target)
         state = State.READY if done else self._state(runtime, entry, seen, target)
         cell = Cell(node, runtime, entry, seen, target, state)
@@ -117,9 +117,10 @@ class _Sorter:
         if cell.state is State.READY:
             tally.ready += live
             tally.trying += live
-        else:
-            tally.trying += cell.state in states.TRYING
-            tally.failed += cell.state in states.FAILED
+        elif cell.state in states.TRYING:
+            tally.trying += 1
+        elif cell.state in states.FAILED:
+            tally.failed += 1
 
     def _state(
         self,
@@ -136,10 +137,9 @@ class _Sorter:
         return state
 
     def _target(self, platform: tuple[str, str]) -> Target | None:
-        if platform not in self._targets:
-            os, arch = platform
-            self._targets[platform] = _resolve(self._course, os, arch)
-        return self._targets[platform]
+        os, arch = platform
+        found = self._targets[platform] = _resolve(self._course, os, arch)
+        return found
 
 
 _UNPROVEN = frozenset(

@@ -35,6 +35,8 @@ SHORT_S = 1.0
 """A watch that ends sooner, with nothing said, is a failure (as client-go's reflector)."""
 EARLY_S = 5.0
 """Before its time; servers end watches within a second of it."""
+BLOCKED_S = 0.002
+"""A change that took so long to come was waited for: nothing else is on its way."""
 SPREAD = 0.2
 """Watches last up to this share less than they may, so that those of many nodes part."""
 
@@ -80,6 +82,9 @@ class Settings:
 
     limits: api.WatchLimits = field(default_factory=api.WatchLimits)
     backoff: backoff.Backoff = field(default_factory=backoff.Backoff)
+    gather_s: float = 0.0
+    """After a change that was waited for: let those that follow come together. A heartbeat of a
+    Node costs 0.3 ms of CPU alone and 0.06 ms in company, whose caches it finds warm."""
 
 
 @dataclass(slots=True)
@@ -165,7 +170,7 @@ class Reflector:
         resource, selection = self._what
         limits = self._settings.limits
         limits = replace(limits, duration_s=limits.duration_s * (1 - SPREAD * self._random()))
-        began = heard = self._now()
+        began = heard = asked = self._now()
         said = 0
         with self._client.watch(
             resource, since=self._version, selection=selection, limits=limits
@@ -174,11 +179,13 @@ class Reflector:
                 if isinstance(change, api.Idle):
                     self._refuse_silence(heard)
                     yield POLL_S
+                    asked = self._now()
                     continue
                 said += 1
                 heard = self._now()
                 self._take(change)
-                yield 0.0
+                yield self._settings.gather_s if heard - asked > BLOCKED_S else 0.0
+                asked = self._now()
         lasted = self._now() - began
         if not said and lasted < SHORT_S:
             raise errors.Unreachable(f"{resource.path()}: the watch ended at once")

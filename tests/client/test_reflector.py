@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 
@@ -34,6 +35,42 @@ def test_it_lists_and_then_watches():
     assert listed == ["list"]
     assert drive.run() == ["put b", "put a", "drop b"]
     assert drive.view.objects == {"a": {"size": 2}}
+
+
+class Late:
+    """A transport that needs a moment for each line, as a network does that has nothing ready."""
+
+    def __init__(self, drive: Drive) -> None:
+        self.drive, self.inner, self.late_s = drive, drive.faults, 0.0
+
+    def send(self, request):
+        return self.inner.send(request)
+
+    @contextlib.contextmanager
+    def stream(self, request):
+        with self.inner.stream(request) as lines:
+            yield (self.take(line) for line in lines)
+
+    def take(self, line):
+        self.drive.now += self.late_s if line else 0.0
+        return line
+
+    def close(self):
+        self.inner.close()
+
+
+@pytest.mark.parametrize(("late_s", "pause_s"), [(0.0, 0.0), (0.01, 0.25)])
+def test_changes_that_were_waited_for_may_come_together(late_s, pause_s):
+    drive = Drive(reflector.Settings(gather_s=0.25))
+    road = Late(drive)
+    drive.client._moves = road
+    drive.run()
+    road.late_s = late_s
+    drive.create("a")
+    drive.pauses.clear()
+
+    assert drive.run() == ["put a"]
+    assert drive.pauses[0] == pause_s
 
 
 def test_a_watch_that_ends_goes_on_without_a_list(drive: Drive):

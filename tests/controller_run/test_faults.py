@@ -6,6 +6,7 @@ import pytest
 
 from rcm_api.client import api, resources
 from rcm_api.client.transport import Request
+from rcm_controller import rhythm
 from tests.controller_run import objects, rig
 from tests.fakes.apiserver import faulty, kinds
 
@@ -75,6 +76,22 @@ def test_an_edit_reaches_the_first_node_within_a_second():
     here.apply(objects.shim(2))
 
     assert here.run(1.0, until=lambda: [r.spec for r in here.runtimes()] != before)
+
+
+def test_an_edit_does_not_wait_until_the_planner_has_rested(monkeypatch):
+    monkeypatch.setattr(rhythm, "PAUSE_S", 5.0)
+    here, replica = rolled_out()
+    here.run(10)
+    label = api.Patch({"metadata": {"labels": {"any": "thing"}}})
+    here.user.patch(resources.NODES, "worker-1", label, decode=api.ignore)
+    planned = rig.plans(replica)
+
+    assert here.run(1.0, until=lambda: rig.plans(replica) > planned)
+
+    before = [runtime.spec for runtime in here.runtimes()]
+    here.apply(objects.shim(2))
+
+    assert here.run(0.5, until=lambda: [r.spec for r in here.runtimes()] != before)
 
 
 FAULTS = {

@@ -5,6 +5,7 @@ import pytest
 from rcm_api import noderuntime, shim_status
 from rcm_controller import actions, budget, metrics, order, pace, pending, rhythm, world
 from rcm_controller.pending import Outcome, Task
+from tests.controller import make
 from tests.controller_run.hands import START, Hands, no_chance
 
 
@@ -203,7 +204,46 @@ def test_what_others_wait_for_goes_first():
 
     found = order.by_urgency([event, download, same, canary, label("d"), finalizer], seen)
 
-    assert list(found) == [finalizer, label("d"), event, canary, download, same]
+    assert list(found) == [finalizer, canary, event, label("d"), download, same]
+
+
+def test_one_node_of_a_class_fetches_before_what_many_nodes_wait_for():
+    prefetch = entry(noderuntime.Wanted.PREFETCH)
+    names = ("master", "down", "first", "second", "arm")
+    nodes = {name: make.node(name) for name in names}
+    nodes["master"] = make.node("master", control_plane=True)
+    nodes["down"] = make.node("down", ready=False)
+    known = {name: told(name, "amd64") for name in names} | {"arm": told("arm", "arm64")}
+    seen = world.World(now=START, shims={}, nodes=nodes, runtimes=known, classes={})
+    asked = {name: update(name, prefetch) for name in names}
+
+    found = order.by_urgency([label("d"), *asked.values()], seen)
+
+    assert found[:3] == [asked["first"], asked["arm"], label("d")]
+
+    fetching = told("second", "amd64", prefetch)
+    seen = world.World(
+        now=START, shims={}, nodes=nodes, runtimes={**known, "second": fetching}, classes={}
+    )
+
+    assert order.by_urgency([label("d"), asked["first"]], seen)[0] == label("d"), "one is enough"
+
+
+def test_a_label_comes_off_before_anything_is_asked():
+    off = actions.LabelNode(node="z", uid="u", shims={"spin": False})
+    active = update("a", entry(noderuntime.Wanted.ACTIVE))
+    seen = world.World(now=START, shims={}, nodes={}, runtimes={}, classes={})
+
+    assert order.by_urgency([label("b"), active, off], seen) == [off, active, label("b")]
+
+
+def told(name: str, arch: str, *asked: noderuntime.ShimWanted) -> noderuntime.NodeRuntime:
+    facts = noderuntime.Facts(os="linux", arch=arch, distribution="debian", containerd="2.0.0")
+    return noderuntime.NodeRuntime(
+        noderuntime.Metadata(name),
+        noderuntime.Spec(shims=asked),
+        noderuntime.Status(facts=facts),
+    )
 
 
 def test_a_node_is_called_back_before_another_one_is_sent():
@@ -259,6 +299,14 @@ def test_plans_come_at_once_after_silence_and_never_too_often():
     assert times.wait(100.02, changed=True) == pytest.approx(0.4)
     assert times.wait(100.02, changed=False) == pytest.approx(1.0)
     assert times.wait(101.0, changed=True) == 0
+
+    times.planned(150.0, 150.02, busy=True, next_s=None)
+
+    assert times.wait(150.02, changed=True, edited=True) == pytest.approx(rhythm.EDIT_PAUSE_S)
+
+    times.planned(160.0, 161.0, busy=True, next_s=None)
+
+    assert times.wait(161.0, changed=True, edited=True) == pytest.approx(1.0), "half of a core"
 
     for _ in range(9):
         times.planned(200.0, 200.0, busy=False, next_s=None)

@@ -10,7 +10,7 @@ from rcm_api.client import api, resources
 from tests.controller_run import cluster, objects
 from tests.testbed import controlplane
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
 
 
 def test_a_shim_becomes_ready_on_all_nodes_and_an_upgrade_too(

@@ -7,7 +7,7 @@ import pytest
 from tests.controller_run import cluster, objects
 from tests.testbed import controlplane
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 ROLE = cluster.ROOT / "manifests" / "rbac" / "controller.yaml"
 USER = "rcm-controller"
 SPACE = "rcm-system"

@@ -53,6 +53,26 @@ def test_a_heartbeat_gives_the_identical_view_and_wakes_nobody():
     assert here.world().nodes is before
 
 
+def test_only_what_users_ask_of_shims_is_an_edit():
+    here = Caches()
+    here.store.shims.replace([shim(5)], version="5")
+    known = here.store.edits()
+    here.store.shims.put(shim(6, status={"nodes": 3}))
+    here.store.nodes.put(node("a", 7))
+
+    assert here.store.edits() == known
+
+    edited = json.loads(shim(8))
+    edited["metadata"]["generation"] = 2
+    here.store.shims.put(json.dumps(edited).encode())
+
+    assert here.store.edits() == known + 1 == here.store.edits()
+
+    here.store.shims.drop(json.dumps(edited).encode())
+
+    assert here.store.edits() == known + 2
+
+
 def test_labels_of_all_nodes_share_their_strings():
     here = Caches()
     here.store.nodes.replace([node("a", 1, zone="z" * 9), node("b", 2, zone="z" * 9)], version="2")

@@ -65,8 +65,9 @@ def _spends(scene: Scene, view: views.ShimView, name: str, chosen: bool) -> bool
     known, runtime = scene.known_nodes.get(name), scene.cluster.runtimes.get(name)
     down = known is not None and not known.ready
     if chosen and known is not None:
-        served = oracle.wanted_digest(view, known.os, known.arch)
-        if (down and served) or _has_failed(scene, view, name):
+        if down and oracle.wanted_digest(view, known.os, known.arch):
+            return True
+        if _has_failed(scene, view, name):
             return True
     if down or not scene.is_ours(name) or _is_given_up(scene, name, view):
         return False
