@@ -6,26 +6,18 @@ everything that a test applied, so that the order of tests does not matter.
 """
 
 import collections.abc
-import concurrent.futures
 import json
 import os
 import pathlib
-import re
 import typing
 
-from rcm_api import names
 from tests.containerd import broken
-from tests.containerd import support as hosts
-from tests.e2e import objects
-from tests.testbed import clusters, errors, fileserver, nodes, program_images, shims
+from tests.e2e import objects, view
+from tests.testbed import clusters, errors, fileserver, program_images, shims
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 SYSTEM = "rcm-system"
 AGENTS = "rcm-agents"
-# A second Shim or a drain is noticed within five seconds; the rest is for a busy machine.
-PATIENCE_S = 90.0
-_SHIM = "shims.runtime.spinkube.dev"
-_RUNTIME = "noderuntimes.runtime.spinkube.dev"
 _AGENT = ("--selector=app.kubernetes.io/name=rcm-agent", f"--namespace={AGENTS}")
 _CONTROLLER = ("--selector=app.kubernetes.io/name=rcm-controller", f"--namespace={SYSTEM}")
 # A failed node is tried again soon, so that a test sees it.
@@ -33,22 +25,23 @@ _CONTROLLER_FLAGS = ("--backoff=5s",)
 # The shims of these tests come from this machine, which has a private address.
 _AGENT_FLAGS = ("--allow-private",)
 
-Document = objects.Document
+Document = view.Document
 
 
-class Product:
+class Product(view.View):
     """The product on a cluster.
 
     Attributes:
-        cluster: It runs on.
         web: Where shims are fetched from.
+        first: The nodes as they were before anything of ours came.
     """
 
     def __init__(
         self, cluster: clusters.Cluster, web: fileserver.Server, directory: pathlib.Path
     ) -> None:
-        self.cluster = cluster
+        super().__init__(cluster)
         self.web = web
+        self.first = self.look()
         self._directory = directory
         # Asked once: a checkout that is edited meanwhile has other images.
         self._programs = {
@@ -129,7 +122,7 @@ class Product:
         return self.wait(
             f"the agent of {node}",
             lambda: self.cluster.get("pods", *where)["items"],
-            good=lambda pods: len(pods) == 1 and _is_ready(pods[0]),
+            good=lambda pods: len(pods) == 1 and view.is_ready(pods[0]),
         )[0]
 
     def controller_pods(self) -> list[Document]:
@@ -151,6 +144,24 @@ class Product:
         lines = node.exec(["python3", "-c", script]).stdout.splitlines()
         pairs = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, _, value in pairs}
+
+    def leader_metrics(self) -> dict[str, float]:
+        """Return the metrics of the controller that writes.
+
+        Raises:
+            NodeError: None does in time.
+        """
+        found = self.wait(
+            "a leader",
+            lambda: [self.metrics(pod, 8080) for pod in self.controller_pods()],
+            good=lambda pods: any(pod["rcm_leader"] == 1 for pod in pods),
+        )
+        return next(pod for pod in found if pod["rcm_leader"] == 1)
+
+    def forget_node(self, name: str) -> None:
+        """Remove a node that a test added."""
+        self.cluster.remove_node(name)
+        self._imported.discard(name)
 
     # --- documents ----------------------------------------------------------------------------
 
@@ -180,141 +191,6 @@ class Product:
         self.cluster.import_image(objects.wasm_image(ref, wasm))
         return ref
 
-    # --- what the API server says -------------------------------------------------------------
-
-    def wait(
-        self,
-        what: str,
-        look: collections.abc.Callable[[], typing.Any],
-        *,
-        good: collections.abc.Callable[[typing.Any], object] = bool,
-        timeout_s: float = PATIENCE_S,
-    ) -> typing.Any:
-        """Wait as `Cluster.wait` does; a failure also tells how Shims and nodes are.
-
-        Raises:
-            NodeError: The time passed; with what was seen last.
-        """
-        try:
-            return self.cluster.wait(what, look, good=good, timeout_s=timeout_s)
-        except errors.NodeError as error:
-            raise errors.NodeError(f"{error}\n{self.story()}") from None
-
-    def story(self) -> str:
-        """Return what a person would look at: Shims, NodeRuntimes, pods and their events."""
-        return "\n".join(
-            self.cluster.kubectl("get", *words)
-            for words in (
-                (_SHIM, "-o", "jsonpath={range .items[*]}{.metadata.name} {.status}{'\\n'}{end}"),
-                (
-                    _RUNTIME,
-                    "-o",
-                    "jsonpath={range .items[*]}{.metadata.name} {.status}{'\\n'}{end}",
-                ),
-                ("pods", "-A", "-o", "wide"),
-                ("events", "-n", "default"),
-            )
-        )
-
-    def status(self, shim: str) -> Document:
-        """Return a Shim's status."""
-        return typing.cast("Document", self.cluster.get(_SHIM, shim).get("status", {}))
-
-    def condition(self, shim: str, kind: str) -> Document:
-        """Return a condition of a Shim's, empty if there is none."""
-        found = self.status(shim).get("conditions", [])
-        return next((each for each in found if each["type"] == kind), {})
-
-    def entry(self, node: str, shim: str) -> Document:
-        """Return what a node's agent says of a Shim, empty if nothing."""
-        found = self.cluster.get(_RUNTIME, "--ignore-not-found", node) if node else {}
-        seen = found.get("status", {}).get("shims", [])
-        return next((each for each in seen if each["name"] == shim), {})
-
-    def labelled(self, shim: str) -> set[str]:
-        """Return the nodes with a Shim's ready label."""
-        selector = f"--selector={names.ready_label(shim)}={names.READY}"
-        return {each["metadata"]["name"] for each in self.cluster.get("nodes", selector)["items"]}
-
-    def wait_ready(self, shim: str, *node_names: str, timeout_s: float = PATIENCE_S) -> None:
-        """Wait until a Shim is complete, and these are the nodes with its label; none: all.
-
-        Raises:
-            NodeError: It is not in time.
-        """
-        wanted = set(node_names or self.cluster.nodes)
-        generation = self.cluster.get(_SHIM, shim)["metadata"]["generation"]
-        self.wait(
-            f"Shim {shim} to be ready on {sorted(wanted)}",
-            lambda: (self.status(shim), self.labelled(shim)),
-            good=lambda seen: seen[1] == wanted and _complete(seen[0], generation),
-            timeout_s=timeout_s,
-        )
-
-    def wait_phase(
-        self, node: str, shim: str, phase: str, *, timeout_s: float = PATIENCE_S
-    ) -> Document:
-        """Wait until a node's agent says a phase, and return its entry.
-
-        Raises:
-            NodeError: It does not in time.
-        """
-        return typing.cast(
-            "Document",
-            self.wait(
-                f"{node} to say {phase} of {shim}",
-                lambda: self.entry(node, shim),
-                good=lambda seen: seen.get("phase") == phase,
-                timeout_s=timeout_s,
-            ),
-        )
-
-    def wait_pod(self, name: str, *, timeout_s: float = PATIENCE_S) -> Document:
-        """Wait until a Pod's containers run and are ready; return it.
-
-        Raises:
-            NodeError: They do not in time.
-        """
-        found = self.wait(
-            f"Pod {name} to run",
-            lambda: self.cluster.get("pod", name),
-            good=_is_ready,
-            timeout_s=timeout_s,
-        )
-        return typing.cast("Document", found)
-
-    def wait_gone(self, *words: str, timeout_s: float = PATIENCE_S) -> None:
-        """Wait until `kubectl get` finds nothing.
-
-        Raises:
-            NodeError: It does in time.
-        """
-        look = ("get", "--ignore-not-found", "--output=name", *words)
-        self.wait(
-            f"{' '.join(words)} to be gone",
-            lambda: self.cluster.kubectl(*look).strip(),
-            good=lambda seen: not seen,
-            timeout_s=timeout_s,
-        )
-
-    def events(self, kind: str, name: str) -> list[str]:
-        """Return "Reason: message" of each event about an object."""
-        selector = f"--field-selector=involvedObject.kind={kind},involvedObject.name={name}"
-        found = self.cluster.get("events", "-A", selector)["items"]
-        return [f"{event['reason']}: {event['message']}" for event in found]
-
-    # --- nodes --------------------------------------------------------------------------------
-
-    def host(self, node: str) -> hosts.Host:
-        """Return a node as the agent's own tests see it."""
-        return hosts.Host(self.cluster.nodes[node])
-
-    def look(self, *node_names: str) -> dict[str, hosts.Look]:
-        """Look at nodes from inside, at all when none is named."""
-        chosen = node_names or tuple(self.cluster.nodes)
-        with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:
-            return dict(zip(chosen, pool.map(lambda n: self.host(n).look(), chosen), strict=True))
-
     def clean(self) -> None:
         """Remove everything that a test applied, and give the nodes their restarts back.
 
@@ -323,17 +199,11 @@ class Product:
         """
         self.delete("deployments,pods", "--all", "--grace-period=1", "--namespace=default")
         self.wait_gone("deployments,pods", "--namespace=default")
-        self.delete(_SHIM, "--all")
-        self.wait_gone(_SHIM)
+        self.delete(view.SHIM, "--all")
+        self.wait_gone(view.SHIM)
         self.delete("events", "--all", "--namespace=default")
         for node in self.cluster.nodes:
             self.host(node).fresh_budget()
-
-
-def shim_processes(node: nodes.Node) -> list[str]:
-    """Return the command lines of our shims' processes, one per sandbox."""
-    said = node.exec(["pgrep", "--full", "--list-full", "^/opt/rcm/bin/"], check=False).stdout
-    return [line for line in said.splitlines() if re.search(r" -id ", line)]
 
 
 def _overlay(
@@ -367,14 +237,3 @@ def _added(kind: str, field: str, values: collections.abc.Iterable[object]) -> l
 
 def _variable(name: str, value: str) -> Document:
     return {"name": name, "value": value}
-
-
-def _is_ready(pod: Document) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
-
-
-def _complete(status: Document, generation: int) -> bool:
-    found = {each["type"]: each for each in status.get("conditions", ())}
-    done = found.get("Progressing", {}).get("reason") == "Complete"
-    return done and status.get("observedGeneration") == generation
