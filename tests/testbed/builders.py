@@ -9,7 +9,7 @@ import concurrent.futures
 import dataclasses
 import functools
 
-from tests.testbed import containerd, image, kube, pause, program_images, rootfs, shims
+from tests.testbed import containerd, helm, image, kube, pause, program_images, rootfs, shims
 
 # debootstrap waits for the network most of the time and Go compiles on all cores: two at a time
 # keep a 2-core machine busy, and need less than 3 GB.
@@ -39,6 +39,7 @@ BUILDERS = (
         Builder(f"containerd-{name}", functools.partial(containerd.binary, name), stage=1)
         for name in reversed(containerd.VERSIONS)
     ),
+    Builder("helm", helm.program, stage=1),
     Builder("pause", pause.program, stage=1),
     *(
         Builder(f"node-{name}", functools.partial(image.node, name), stage=2)
