@@ -230,10 +230,11 @@ class Cluster:
 
     def stop(self) -> None:
         """Remove everything."""
-        if hasattr(self, "plane"):
-            self.plane.stop()
-        _side_by_side(nodes.Node.remove, list(self.nodes.values()))
-        networks.remove(self._client, self.network)
+        with contextlib.ExitStack() as stack:
+            stack.callback(networks.remove, self._client, self.network)
+            stack.callback(_side_by_side, nodes.Node.remove, list(self.nodes.values()))
+            if hasattr(self, "plane"):
+                self.plane.stop()
 
     def _plane_options(self) -> controlplane.Options:
         return controlplane.Options(

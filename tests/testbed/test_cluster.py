@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import json
+import pathlib
+import signal
 import subprocess
 import sys
 
@@ -16,8 +19,10 @@ from tests.testbed import (
     errors,
     fileserver,
     kept,
+    kube,
     labels,
     program_images,
+    waiting,
 )
 
 pytestmark = [
@@ -195,28 +200,59 @@ def test_nodes_fetch_from_the_file_server_which_counts_and_fails(cluster):
         assert server.count(file) == 3
 
 
-KILLED = """
-import pathlib, sys, time
+STARTS = """
+import pathlib, sys
 from tests.testbed import clusters
-with clusters.start(pathlib.Path(sys.argv[1]), nodes={"left": "1.7"}) as cluster:
+options = clusters.Options(keep=sys.argv[2:] == ["keep"])
+with clusters.start(pathlib.Path(sys.argv[1]), nodes={"one": "1.7"}, options=options) as cluster:
     print(cluster.network.name, flush=True)
-    time.sleep(1000)
 """
 
 
-def test_what_a_killed_run_left_behind_is_removed_by_the_next(tmp_path):
-    argv = [sys.executable, "-c", KILLED, str(tmp_path)]
-    killed = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
-    assert killed.stdout is not None
-    name = killed.stdout.readline().strip()
-    killed.kill()
-    killed.wait()
-    killed.stdout.close()
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_of_a_start_that_was_cut_short(tmp_path, docker_client, number):
+    starting = subprocess.Popen([sys.executable, "-c", STARTS, str(tmp_path)], stderr=-1)
+    mark = f"rcm.test/owner={labels.identity(starting.pid)}"
 
-    client = docker.from_env()
-    removed = labels.remove_leftovers(client)
+    def made():
+        containers = docker_client.containers.list(filters={"label": mark}, ignore_removed=True)
+        return containers and len(kept.processes(tmp_path)) == 2
 
-    assert {name, f"{name}-left"} <= set(removed)
-    assert client.networks.list(names=[name]) == []
-    assert not kept.processes(tmp_path)
-    client.close()
+    waiting.until("a node, etcd and an API server", made)
+    starting.send_signal(number)
+    starting.communicate()
+    if number == signal.SIGKILL:  # nobody can clean up after that; the next run does
+        assert len(labels.remove_leftovers(docker_client)) >= 2
+
+    assert docker_client.containers.list(all=True, filters={"label": mark}) == []
+    assert docker_client.networks.list(filters={"label": mark}) == []
+    assert kept.processes(tmp_path) == []
+
+
+def test_a_kept_cluster_outlives_its_process_until_it_is_stopped(tmp_path, docker_client):
+    if kept.directory() is not None:
+        pytest.skip("this machine keeps a cluster, which this test would stop")
+    argv = [sys.executable, "-c", STARTS, str(tmp_path), "keep"]
+    name = subprocess.run(argv, stdout=-1, text=True, check=True).stdout.strip()
+    try:
+        labels.remove_leftovers(docker_client)
+        config = tmp_path / "attempt-1" / "admin.kubeconfig"
+        said = kubectl(config, "get", "nodes", "--output=name")
+    finally:
+        clusters.stop_kept()
+
+    assert said == "node/one\n"
+    assert docker_client.networks.list(names=[name]) == []
+    assert docker_client.containers.list(all=True, filters={"name": f"{name}-one"}) == []
+    assert kept.processes(tmp_path) == []
+
+
+def kubectl(config: pathlib.Path, *words: str) -> str:
+    argv = [kube.programs() / "kubectl", f"--kubeconfig={config}", *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture
+def docker_client() -> collections.abc.Iterator[docker.DockerClient]:
+    with contextlib.closing(docker.from_env()) as client:
+        yield client
