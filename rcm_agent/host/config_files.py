@@ -14,6 +14,9 @@ from collections.abc import Iterable
 from rcm_agent import errors, ports
 from rcm_agent.containerd import glob, imports, model, places, toml
 
+_UNREADABLE = "containerd cannot read it either; look at what is at that path"
+_OWNER = "the agent's pod has no right to read files of others: make root its owner"
+
 _LINE = re.compile(r"\(at (?:line (?P<line>\d+), column \d+|end of document)\)")
 
 
@@ -102,7 +105,7 @@ def _read(kernel: ports.Kernel, path: str) -> bytes:
     except OSError as error:
         raise errors.ConfigRefused(
             f"cannot read {path}: {errors.clip(error.strerror or str(error))}",
-            advice="containerd cannot read it either; look at what is at that path",
+            advice=_OWNER if isinstance(error, PermissionError) else _UNREADABLE,
         ) from error
     try:
         toml.parse(data)

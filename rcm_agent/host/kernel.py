@@ -19,6 +19,7 @@ MAX_LINKS = 40
 """The kernel's own limit on links in one path (path_resolution(7))."""
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
@@ -75,7 +76,7 @@ class RealKernel:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return ports.Stat(
-            kind=_kind(found.st_mode),
+            kind=kind(found.st_mode),
             mode=modes.S_IMODE(found.st_mode),
             uid=found.st_uid,
             gid=found.st_gid,
@@ -91,6 +92,10 @@ class RealKernel:
         """Return a file's whole content."""
         with open(self._follow(path), "rb") as file:  # noqa: PTH123 - one style for all calls here
             return file.read()
+
+    def open_read(self, path: str) -> int:
+        """Open a file for reading, links followed; never waits on a fifo or a terminal."""
+        return os.open(self._root + self.realpath(path), _READ)
 
     def listdir(self, path: str) -> tuple[str, ...]:
         """Return the names in a directory, sorted."""
@@ -125,8 +130,10 @@ class RealKernel:
         os.fchmod(handle, mode)
 
     def fchown(self, handle: int, uid: int, gid: int) -> None:
-        """Set the owner."""
-        os.fchown(handle, uid, gid)
+        """Set the owner; without CAP_CHOWN that works only where it is so already."""
+        found = os.fstat(handle)
+        if (found.st_uid, found.st_gid) != (uid, gid):
+            os.fchown(handle, uid, gid)
 
     def fsync(self, handle: int) -> None:
         """Make the file's content durable."""
@@ -171,7 +178,8 @@ class RealKernel:
         return handle
 
 
-def _kind(mode: int) -> Literal["file", "dir", "link", "other"]:
+def kind(mode: int) -> Literal["file", "dir", "link", "other"]:
+    """Return what st_mode says a file is."""
     if modes.S_ISREG(mode):
         return "file"
     if modes.S_ISDIR(mode):

@@ -24,7 +24,8 @@ class RealMachine:
     def __init__(self, root: str = "/", *, stop: threading.Event | None = None) -> None:
         """Serve the machine; `stop` ends every wait."""
         self._root = Path(root)
-        self._stop = stop or threading.Event()
+        self.stop = stop or threading.Event()
+        """Ends every wait once it is set."""
 
     def boot_id(self) -> str:
         """The kernel's random id of this boot.
@@ -91,7 +92,7 @@ class RealMachine:
 
     def wait(self, seconds: float) -> None:
         """Let time pass, unless the agent is told to stop."""
-        self._stop.wait(seconds)
+        self.stop.wait(seconds)
 
 
 def interrupt_once() -> None:

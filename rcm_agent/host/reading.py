@@ -2,8 +2,8 @@
 
 Called by `partials`, `download`, `archive`, `elf` and `store`.
 
-`ports.Kernel` can only read whole files. Until it can open one, a real host's file is opened here,
-below the same root; a simulated host's small files are read whole.
+`ports.Kernel` can only read whole files; a real one can also open them. A simulated host's small
+files are read whole.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ CHUNK_BYTES = 256 * 1024
 
 File = io.FileIO | io.BytesIO
 
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-
 
 def open_file(kernel: ports.Kernel, path: str) -> File:
     """Open a regular file for reading, links followed; never waits on a fifo or a terminal.
@@ -33,8 +31,7 @@ def open_file(kernel: ports.Kernel, path: str) -> File:
     """
     if not isinstance(kernel, real.RealKernel):
         return io.BytesIO(kernel.read(path))
-    root = kernel._root  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see above
-    handle = os.open(root + kernel.realpath(path), _READ)
+    handle = kernel.open_read(path)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(22, "not a regular file", path)

@@ -88,6 +88,18 @@ class RealSystemd:
         with self._bus() as bus:
             return transient.run(bus, argv, timeout_s=timeout_s, path=path)
 
+    def run_into(
+        self, handle: int, argv: Sequence[str], *, timeout_s: float, limit_bytes: int
+    ) -> ports.Completed:
+        """Run a program whose output goes into an open file of ours, and is cut at `limit_bytes`.
+
+        A program that would write more is ended by a signal.
+        """
+        self._sweep_once()
+        with self._bus() as bus:
+            output = transient.Output(handle, limit_bytes)
+            return transient.run(bus, argv, timeout_s=timeout_s, path="", output=output)
+
     def run_all(
         self, programs: Sequence[Sequence[str]], *, timeout_s: float
     ) -> tuple[ports.Completed, ...]:

@@ -60,7 +60,22 @@ class _End:
     status: int
 
 
-def run(bus: dbus.Bus, argv: Sequence[str], *, timeout_s: float, path: str) -> ports.Completed:
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An open file that takes a program's output, instead of our memory."""
+
+    handle: int
+    limit_bytes: int
+
+
+def run(
+    bus: dbus.Bus,
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    path: str,
+    output: Output | None = None,
+) -> ports.Completed:
     """Run a program to its end; what it forked ends with it.
 
     Raises:
@@ -70,7 +85,10 @@ def run(bus: dbus.Bus, argv: Sequence[str], *, timeout_s: float, path: str) -> p
     out = os.memfd_create("stdout", os.MFD_CLOEXEC)
     err = os.memfd_create("stderr", os.MFD_CLOEXEC)
     try:
-        properties = _properties(argv, out=out, err=err, timeout_s=timeout_s, path=path)
+        properties = _properties(
+            argv, Output(out, FILE_BYTES) if output is None else output, err=err, path=path
+        )
+        properties = [*properties, ("TimeoutStartUSec", ("t", round(timeout_s * 1_000_000)))]
         try:
             units.start_transient(bus, name, properties, timeout_s=timeout_s + _GRACE_S)
             end = _end(bus, name)
@@ -94,20 +112,17 @@ def drop_stale(bus: dbus.Bus) -> None:
             _clear(bus, name)
 
 
-def _properties(
-    argv: Sequence[str], *, out: int, err: int, timeout_s: float, path: str
-) -> units.Properties:
+def _properties(argv: Sequence[str], output: Output, *, err: int, path: str) -> units.Properties:
     properties: list[tuple[str, tuple[str, object]]] = [
         ("Description", ("s", errors.clip("runtime-class-manager runs " + " ".join(argv)))),
         ("Type", ("s", "oneshot")),
         ("RemainAfterExit", ("b", True)),
         ("ExecStart", ("a(sasb)", [units.command(argv)])),
-        ("StandardOutputFileDescriptor", ("h", out)),
+        ("StandardOutputFileDescriptor", ("h", output.handle)),
         ("StandardErrorFileDescriptor", ("h", err)),
-        ("TimeoutStartUSec", ("t", round(timeout_s * 1_000_000))),
         # No SIGTERM first: these programs only look, and a hanging one must not cost more time.
         ("KillSignal", ("i", int(signal.SIGKILL))),
-        ("LimitFSIZE", ("t", FILE_BYTES)),
+        ("LimitFSIZE", ("t", output.limit_bytes)),
     ]
     if path:
         properties.append(("Environment", ("as", [f"PATH={path}"])))
