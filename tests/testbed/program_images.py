@@ -7,6 +7,7 @@ name of an image ends with the hash of everything in it, so a pod never runs yes
 """
 
 import dataclasses
+import functools
 import pathlib
 import re
 import shutil
@@ -37,8 +38,9 @@ class ProgramImage:
     archive: pathlib.Path
 
 
+@functools.cache
 def agent() -> ProgramImage:
-    """Return the agent's image.
+    """Return the agent's image, of the checkout as it was when first asked.
 
     Raises:
         BuildError: It cannot be built.
@@ -46,8 +48,9 @@ def agent() -> ProgramImage:
     return _image("agent")
 
 
+@functools.cache
 def controller() -> ProgramImage:
-    """Return the controller's image.
+    """Return the controller's image, of the checkout as it was when first asked.
 
     Raises:
         BuildError: It cannot be built.
