@@ -83,7 +83,7 @@ def _users(work: Work, leaving: frozenset[str]) -> dict[str, int]:
         found = collections.Counter(s.handler for s in sandboxes if s.ready and s.handler in ours)
         for handler in leaving & ours:
             others = remove.users_of(work.host, frozenset({handler}))
-            found[handler] = max(found[handler], len(others))
+            found[handler] = max(found[handler], len({c.sandbox or c.id for c in others}))
     except errors.CriError:
         return dict.fromkeys(ours, 1)
     return dict(found)
