@@ -143,5 +143,5 @@ def hello() -> str:
 
 def client(addresses: collections.abc.Iterable[str]) -> str:
     """Return a Pod that asks servers until it is deleted."""
-    image = program_images.controller().ref
+    image = program_images.python().ref
     return _CLIENT.format(image=image, addresses=", ".join(f'"{each}"' for each in addresses))

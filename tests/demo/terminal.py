@@ -96,7 +96,10 @@ class Terminal:
 
     @contextlib.contextmanager
     def watching(self, *commands: tuple[str, ...]) -> collections.abc.Iterator[None]:
-        """Show the lines of commands that do not end, with the seconds, until the block ends."""
+        """Show what `kubectl get --watch` says until the block ends, with the seconds.
+
+        A line that differs from the object's last one in nothing but the age is left out.
+        """
         for argv in commands:
             self.prompt(f"{shlex.join(argv)} &")
         began = time.monotonic()
@@ -122,8 +125,12 @@ class Terminal:
 
     def _follow(self, process: subprocess.Popen[str], began: float) -> None:
         assert process.stdout is not None
+        last: dict[str, list[str]] = {}
         for line in process.stdout:
-            self.line(f"{time.monotonic() - began:5.1f} s  {line.rstrip()}")
+            name, *columns = line.split()
+            if last.get(name) != columns[:-1]:
+                last[name] = columns[:-1]
+                self.line(f"{time.monotonic() - began:5.1f} s  {line.rstrip()}")
 
     def _start(self, argv: tuple[str, ...], *, stderr: int) -> subprocess.Popen[str]:
         return subprocess.Popen(
