@@ -3,6 +3,7 @@
 Called by the writers (`run`) and by the simulation, for tasks that `pending` hands out. What the
 server answers goes back into the caches, so that the next plan knows it before the watch tells.
 Nothing is tried again here: an action that failed is decided anew, from the world as it is then.
+One whose end is not known leaves a doubt, which is settled before that.
 
 Fencing: a task is sent only while the term lasts in which it was decided, asked right before.
 A write that was sent and hangs beyond the term meets its resourceVersion or uid precondition.
@@ -21,6 +22,7 @@ from rcm_controller import (
     bodies,
     clock,
     decode,
+    doubts,
     leader,
     metrics,
     recorder,
@@ -62,6 +64,7 @@ class Applier:
         self._complaints: set[str] = set()
         self.events = recorder.Recorder(client, time=time)
         self.refused = refusals.Refusals()
+        self.doubts = doubts.Doubts(client, caches)
 
     def apply(self, task: Task) -> Done:
         """Carry out a task and say how it ended; never raises what a server may cause."""
@@ -198,10 +201,15 @@ class Applier:
                 return Done(Outcome.THROTTLED, error.retry_after_s)
             case errors.Invalid() | errors.Forbidden():
                 return self._refuse(task, error)
+            case errors.ServerError():
+                self.doubts.note(key(task.action))  # a 504 says nothing of what was done
+                self._complain(task, error)
+                return Done(Outcome.FAILED, error.retry_after_s)
             case errors.Refused():
                 self._complain(task, error)
                 return Done(Outcome.FAILED, error.retry_after_s)
             case _:
+                self.doubts.note(key(task.action))
                 self._complain(task, error)
                 return Done(Outcome.UNREACHABLE)
 

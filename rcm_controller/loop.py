@@ -82,6 +82,8 @@ class Controller:
         self._edits = -1
         """What the last plan knew."""
         self._failures = 0
+        self._closed_until = 0.0
+        """The server could not say what a decision needs to know."""
         self.stepped_at = means.time.monotonic()
 
     def step(self) -> float:
@@ -93,13 +95,19 @@ class Controller:
             return STANDBY_S
         if not self._caches.synced():
             return STANDBY_S
+        if self._closed_until > self.stepped_at:
+            return self._closed_until - self.stepped_at
         if term != self._term:
             return self._begin(term)
         wait = self._wait(self.stepped_at, changed=self._caches.changes() != self._planned)
-        if wait == 0.0:
-            self._plan(term)
-            wait = self._wait(self._time.monotonic(), changed=False)
-        return wait
+        if wait > 0.0:
+            return wait
+        error = self._applier.doubts.settle()
+        if error is not None:
+            return self._later("a write is in doubt", term, error)
+        self._failures = 0
+        self._plan(term)
+        return self._wait(self._time.monotonic(), changed=False)
 
     def pause(self) -> float:
         """Return the seconds that a change must wait for its plan, so that more come together.
@@ -122,7 +130,8 @@ class Controller:
 
     def _wait(self, now: float, *, changed: bool) -> float:
         edited = self._caches.edits() != self._edits
-        return self._rhythm.wait(now, changed=changed, edited=edited)
+        closed_s = self._closed_until - now
+        return max(closed_s, self._rhythm.wait(now, changed=changed, edited=edited))
 
     def _begin(self, term: int) -> float:
         """Begin a term: know at least what the former leader wrote last."""
@@ -133,15 +142,21 @@ class Controller:
             ):
                 _refresh(self._means.client, resource, cache)
         except errors.ApiError as error:
-            self._failures += 1
-            _log.warning("term not begun", term=term, problem=str(error))
-            return pending.QUICK.after(
-                self._failures, random=self._means.random, wish_s=error.retry_after_s
-            )
+            return self._later("term not begun", term, error)
         self._failures = 0
         self._term = term
         self._rhythm.hurry()
         return 0.0
+
+    def _later(self, what: str, term: int, error: errors.ApiError) -> float:
+        """Return the seconds until the server may be asked again."""
+        self._failures += 1
+        _log.warning(what, term=term, problem=str(error))
+        wait = pending.QUICK.after(
+            self._failures, random=self._means.random, wish_s=error.retry_after_s
+        )
+        self._closed_until = self._time.monotonic() + wait
+        return wait
 
     def _plan(self, term: int) -> None:
         began = self._time.monotonic()

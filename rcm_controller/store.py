@@ -72,14 +72,18 @@ class Cache(Generic[View]):
             self._views, self._position, self.synced = found, _number(version), True
             self._touch(changed=changed)
 
-    def merge(self, items: Iterable[bytes], *, version: str) -> None:
-        """Take a complete list that was read beside the watch, which may be behind or ahead."""
+    def merge(self, items: Iterable[bytes], *, version: str, only: str = "") -> None:
+        """Take a complete list that was read beside the watch, which may be behind or ahead.
+
+        `only`: it was a list of one object, and says nothing of the others.
+        """
         objects = self._all(items)
         listed = {o.name for o in objects}
         with self._lock:
             for found in objects:
                 self._take(found)
-            for name in self._versions.keys() - listed:
+            asked = self._versions.keys() & {only} if only else self._versions.keys()
+            for name in asked - listed:
                 if self._versions[name] <= _number(version):
                     self._remove(name)
 

@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from rcm_api import names, noderuntime, shim_status
-from rcm_api.client import api, resources
-from rcm_controller import actions, apply, leader, metrics, refusals, store, world
+from rcm_api.client import api, errors, resources
+from rcm_controller import actions, apply, doubts, leader, metrics, refusals, store, world
 from rcm_controller.pending import Outcome, Task
 from tests.controller_run import objects
 from tests.controller_run.hands import START, Hands
@@ -269,6 +269,64 @@ def test_every_error_has_its_outcome(fault: faulty.Fault, outcome: Outcome):
 
     assert desk.do(action) is outcome
     assert desk.do(action) is Outcome.OK
+
+
+@pytest.mark.parametrize(
+    ("fault", "doubted"),
+    [
+        (faulty.NoReply(), True),
+        (faulty.NotSent(), True),
+        (faulty.Refuse(504, "Timeout"), True),
+        (faulty.Refuse(409, "Conflict"), False),
+        (faulty.Refuse(429, "TooManyRequests"), False),
+    ],
+)
+def test_what_may_have_been_done_is_read_again(fault: faulty.Fault, doubted: bool):  # noqa: FBT001
+    desk = Desk()
+    desk.caches.runtimes.replace([], version="1")
+    spec = noderuntime.Spec(node_uid="u", shims=(ENTRY,))
+    desk.moves.next(fault)
+    desk.do(actions.CreateNodeRuntime(node="a", spec=spec))
+    asked = desk.moves.asked
+
+    assert desk.applier.doubts.settle() is None
+    assert (desk.moves.asked > asked) is doubted
+    done = desk.server.document(resources.NODERUNTIMES, "a") is not None
+    assert ("a" in desk.caches.runtimes.views()) is done is (fault == faulty.NoReply())
+    assert desk.applier.doubts.settle() is None
+    assert desk.moves.asked == asked + doubted, "once is enough"
+
+
+def test_an_object_that_is_gone_since_a_lost_reply_is_forgotten():
+    desk = Desk()
+    action = node(desk)
+    desk.caches.nodes.replace([objects_of(desk, resources.NODES)], version="1")
+    desk.moves.next(faulty.NoReply())
+    desk.do(action)
+    desk.user.delete(resources.NODES, "a")
+
+    assert desk.applier.doubts.settle() is None
+    assert not desk.caches.nodes.views()
+
+
+def objects_of(desk: Desk, resource: resources.Resource) -> bytes:
+    (found,) = desk.server.documents(resource)
+    return msgspec.json.encode(found)
+
+
+def test_a_doubt_stays_while_the_server_is_away_and_not_for_one_broken_object():
+    desk = Desk()
+    action = node(desk)
+    desk.moves.next(faulty.NotSent(), times=11)
+    desk.do(action)
+    for _ in range(10):
+        assert isinstance(desk.applier.doubts.settle(), errors.Unreachable)
+    desk.moves.next(faulty.Refuse(500, "InternalError"), times=doubts.MOST_TRIES)
+    tries = 0
+    while desk.applier.doubts.settle() is not None:
+        tries += 1
+
+    assert tries == doubts.MOST_TRIES - 1
 
 
 def event(message: str = "m") -> actions.EmitEvent:

@@ -94,6 +94,29 @@ def test_an_edit_does_not_wait_until_the_planner_has_rested(monkeypatch):
     assert here.run(0.5, until=lambda: [r.spec for r in here.runtimes()] != before)
 
 
+def test_nothing_is_planned_while_a_write_is_in_doubt():
+    here, replica = rolled_out()
+    here.apply(objects.shim(2, maxUpdate=1))
+    away = False
+
+    def decide(request: Request) -> faulty.Fault | None:
+        nonlocal away
+        away = away or faulty.writes(request)
+        return faulty.NotSent() if away and "watch" not in request.query else None
+
+    replica.moves.decide = decide
+    here.run(5)
+    planned = rig.plans(replica)
+    here.run(10)
+
+    assert away
+    assert rig.plans(replica) == planned
+
+    replica.moves.decide = lambda _request: None
+
+    assert here.run(60, until=here.ready)
+
+
 FAULTS = {
     "conflict": faulty.Refuse(409, "Conflict"),
     "throttled": faulty.Refuse(429, "TooManyRequests", retry_after_s=1),
