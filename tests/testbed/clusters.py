@@ -22,13 +22,13 @@ import docker
 
 from tests.testbed import (
     controlplane,
-    errors,
     kept,
     kubelets,
     labels,
     machine,
     networks,
     nodes,
+    readiness,
     waiting,
 )
 
@@ -40,10 +40,8 @@ _READY_TIMEOUT_S = 120.0
 # A dead node is noticed after 20 s instead of 50; must be longer than kubelets' leases of 16 s.
 _NOTICING = ("--node-monitor-grace-period=20s", "--node-monitor-period=2s")
 
-_ANY_TIME = dt.datetime.fromtimestamp(0, dt.UTC)
 
 Seen = typing.TypeVar("Seen")
-Item = typing.TypeVar("Item")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,11 +92,7 @@ class Cluster:
         return self.network.gateway
 
     def kubectl(self, *words: str, stdin: str = "") -> str:
-        """Run kubectl as an administrator; return what it prints.
-
-        Raises:
-            CommandError: It ended with another exit code than 0.
-        """
+        """Run kubectl as an administrator: see `ControlPlane.kubectl`."""
         return self.plane.kubectl(*words, stdin=stdin)
 
     def get(self, *words: str) -> typing.Any:
@@ -130,17 +124,8 @@ class Cluster:
         Raises:
             NodeError: One is not in time; with the end of its kubelet's journal.
         """
-        missing = set(names or self.nodes)
-        try:
-            waiting.until(
-                f"nodes {', '.join(sorted(missing))} to be Ready",
-                self._ready,
-                good=missing.issubset,
-                timeout_s=timeout_s,
-            )
-        except errors.NodeError as error:
-            late = self.nodes[min(missing - self._ready())]
-            raise errors.NodeError(f"{error}\n{late.journal('kubelet')[-2000:]}") from error
+        wanted = {name: self.nodes[name] for name in names or self.nodes}
+        readiness.wait(self.plane, wanted, timeout_s=timeout_s)
 
     def add_node(
         self,
@@ -177,12 +162,8 @@ class Cluster:
         """
         since = dt.datetime.now(dt.UTC)
         self.nodes[name].power_cut()
-        self.wait(
-            f"node {name} to be Ready again",
-            lambda: [each for each in self.get("nodes")["items"] if _is_ready(each, since=since)],
-            good=lambda found: name in {each["metadata"]["name"] for each in found},
-            timeout_s=_READY_TIMEOUT_S,
-        )
+        wanted = {name: self.nodes[name]}
+        readiness.wait(self.plane, wanted, since=since, timeout_s=_READY_TIMEOUT_S)
 
     def import_image(
         self, archive: bytes | pathlib.Path, *, names: collections.abc.Collection[str] = ()
@@ -190,7 +171,7 @@ class Cluster:
         """Import an OCI or Docker archive on the named nodes, or on all."""
         data = archive.read_bytes() if isinstance(archive, pathlib.Path) else archive
         chosen = [self.nodes[name] for name in names or self.nodes]
-        _side_by_side(lambda node: node.import_image(data), chosen)
+        waiting.side_by_side(lambda node: node.import_image(data), chosen)
 
     def pod_ip(self, name: str, *, namespace: str = "default", timeout_s: float = 60.0) -> str:
         """Wait for a pod's address and return it.
@@ -232,7 +213,7 @@ class Cluster:
         """Remove everything."""
         with contextlib.ExitStack() as stack:
             stack.callback(networks.remove, self._client, self.network)
-            stack.callback(_side_by_side, nodes.Node.remove, list(self.nodes.values()))
+            stack.callback(waiting.side_by_side, nodes.Node.remove, list(self.nodes.values()))
             if hasattr(self, "plane"):
                 self.plane.stop()
 
@@ -264,15 +245,9 @@ class Cluster:
         self.reaches_pods &= networks.route(self.network, member.index)
 
     def _join(self, members: collections.abc.Sequence[kubelets.Member]) -> None:
-        _side_by_side(lambda each: kubelets.join(self.nodes[each.name], each, self.plane), members)
-        _side_by_side(self._tell_routes, list(self._members.values()))
-
-    def _tell_routes(self, member: kubelets.Member) -> None:
-        others = [each for each in self._members.values() if each is not member]
-        kubelets.tell_routes(self.nodes[member.name], others)
-
-    def _ready(self) -> set[str]:
-        return {item["metadata"]["name"] for item in self.get("nodes")["items"] if _is_ready(item)}
+        waiting.side_by_side(
+            lambda each: kubelets.join(self.nodes[each.name], each, self.plane), members
+        )
 
 
 @contextlib.contextmanager
@@ -317,28 +292,9 @@ def start(
 def stop_kept() -> None:
     """Remove the cluster that was kept, if there is one."""
     kept.stop()
-    with contextlib.closing(docker.from_env()) as client:
-        labels.remove_kept(client)
 
 
 def _client() -> docker.DockerClient:
     machine.ensure_daemon()
     nodes.remove_leftovers_once()
     return docker.from_env(timeout=_DOCKER_TIMEOUT_S)
-
-
-def _is_ready(node: dict[str, typing.Any], *, since: dt.datetime = _ANY_TIME) -> bool:
-    return any(
-        each["type"] == "Ready"
-        and each["status"] == "True"
-        and dt.datetime.fromisoformat(each["lastHeartbeatTime"]) > since
-        for each in node.get("status", {}).get("conditions", ())
-    )
-
-
-def _side_by_side(
-    work: collections.abc.Callable[[Item], object], items: collections.abc.Sequence[Item]
-) -> None:
-    with concurrent.futures.ThreadPoolExecutor(max(1, len(items))) as pool:
-        for future in [pool.submit(work, item) for item in items]:
-            future.result()

@@ -12,8 +12,12 @@ import shutil
 import signal
 import time
 
-from tests.testbed import cache, errors, kube
+import docker
 
+from tests.testbed import cache, errors, kube, labels
+
+_PLANE = frozenset(kube.PARTS) - {"kubectl", "kubelet"}
+_DOCKER_TIMEOUT_S = 120
 _END_TIMEOUT_S = 10.0
 _POLL_S = 0.02
 
@@ -33,14 +37,24 @@ def directory() -> pathlib.Path | None:
 
 
 def stop() -> None:
-    """Kill the kept control plane and remove its data.
+    """Remove the kept cluster, if there is one: processes, data, containers and network.
 
     Raises:
         NodeError: A process does not end.
     """
-    place = directory()
-    if place is None:
-        return
+    if place := directory():
+        _stop_plane(place)
+    with contextlib.closing(docker.from_env(timeout=_DOCKER_TIMEOUT_S)) as client:
+        labels.remove_kept(client)
+    _state().unlink(missing_ok=True)
+
+
+def processes(place: pathlib.Path) -> list[int]:
+    """Return the PIDs of the control plane in a directory."""
+    return [int(each.name) for each in pathlib.Path("/proc").glob("[0-9]*") if _is_of(each, place)]
+
+
+def _stop_plane(place: pathlib.Path) -> None:
     found = processes(place)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
@@ -48,12 +62,6 @@ def stop() -> None:
     _await_end(found)
     for files in place.glob("attempt-*"):  # what `controlplane` made; the rest is not ours
         shutil.rmtree(files, ignore_errors=True)
-    _state().unlink(missing_ok=True)
-
-
-def processes(place: pathlib.Path) -> list[int]:
-    """Return the PIDs of the control plane in a directory."""
-    return [int(each.name) for each in pathlib.Path("/proc").glob("[0-9]*") if _is_of(each, place)]
 
 
 def _state() -> pathlib.Path:
@@ -65,8 +73,8 @@ def _is_of(process: pathlib.Path, place: pathlib.Path) -> bool:
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return False
-    of_kubernetes = pathlib.Path(words[0]).name in kube.PARTS
-    return of_kubernetes and any(f"={place}/" in word for word in words[1:])
+    of_plane = pathlib.Path(words[0]).name in _PLANE
+    return of_plane and any(f"={place}/" in word for word in words[1:])
 
 
 def _await_end(pids: list[int]) -> None:

@@ -115,13 +115,6 @@ def join(node: nodes.Node, member: Member, plane: controlplane.ControlPlane) -> 
     node.systemctl("start", "--no-block", *_UNITS)
 
 
-def tell_routes(node: nodes.Node, others: collections.abc.Iterable[Member]) -> None:
-    """Let a node reach the pods of others."""
-    lines = "".join(f"{other.pods} {other.address}\n" for other in others)
-    node.write("/etc/kubernetes/routes", lines.encode())
-    node.systemctl("restart", "rcm-net")
-
-
 def _files(member: Member, plane: controlplane.ControlPlane) -> dict[str, bytes]:
     hosts = (member.name, member.address, "127.0.0.1")
     serving = plane.authority.server(f"system:node:{member.name}", hosts=hosts)
@@ -136,7 +129,7 @@ def _files(member: Member, plane: controlplane.ControlPlane) -> dict[str, bytes]
         "etc/kubernetes/serving.crt": serving.certificate,
         "etc/kubernetes/serving.key": serving.key,
         "etc/kubernetes/node.env": _environment(member, plane),
-        "etc/kubernetes/routes": b"",
+        "etc/kubernetes/routes": _routes(member),
         "etc/cni/net.d/10-rcm.conflist": _pod_network(member),
     }
 
@@ -149,6 +142,14 @@ def _environment(member: Member, plane: controlplane.ControlPlane) -> bytes:
         "API_SERVER": f"{member.network.gateway}:{plane.port}",
     }
     return "".join(f"{name}={value}\n" for name, value in lines.items()).encode()
+
+
+def _routes(member: Member) -> bytes:
+    """Return the way to the pods of all nodes that there may ever be, so that none need be told."""
+    network = member.network
+    others = [index for index in network.indexes if index != member.index]
+    lines = (f"{network.pods(index)} {network.address(index)}\n" for index in others)
+    return "".join(lines).encode()
 
 
 def _pod_network(member: Member) -> bytes:

@@ -1,6 +1,7 @@
-"""Waits for a condition with a deadline, and says what was seen last when it passes."""
+"""Waits: for a condition, with a deadline and with what was seen last, and for work side by side."""
 
 import collections.abc
+import concurrent.futures
 import time
 import typing
 
@@ -10,6 +11,7 @@ _POLL_S = 0.1
 _SEEN_CHARACTERS = 2000
 
 Seen = typing.TypeVar("Seen")
+Item = typing.TypeVar("Item")
 
 
 def until(
@@ -45,3 +47,12 @@ def until(
                 f"waited {timeout_s:g} s for {what}; seen last: {str(seen)[-_SEEN_CHARACTERS:]}"
             )
         time.sleep(_POLL_S)
+
+
+def side_by_side(
+    work: collections.abc.Callable[[Item], object], items: collections.abc.Sequence[Item]
+) -> None:
+    """Do the same with all items at once; wait for all, and raise what the first of them raised."""
+    with concurrent.futures.ThreadPoolExecutor(max(1, len(items))) as pool:
+        for future in [pool.submit(work, item) for item in items]:
+            future.result()
