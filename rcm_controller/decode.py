@@ -57,6 +57,16 @@ class _Metadata(_Wire, frozen=True):
     owner_references: tuple[_Owner, ...] = ()
 
 
+class _Name(_Wire, frozen=True):
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+
+
+class _Named(_Wire, frozen=True):
+    metadata: _Name
+
+
 class _NodeMetadata(_Wire, frozen=True):
     name: str
     uid: str = ""
@@ -114,6 +124,7 @@ class _ShimStatus(_Wire, frozen=True):
 
 _NODE = msgspec.json.Decoder(_Node)
 _OBJECT = msgspec.json.Decoder(_Object)
+_NAMED = msgspec.json.Decoder(_Named)
 _RUNTIME_CLASS = msgspec.json.Decoder(_RuntimeClass)
 _SPEC_ONLY = msgspec.json.Decoder(_SpecOnly)
 _SHIM = msgspec.json.Decoder(_ShimStatus)
@@ -188,8 +199,14 @@ def _shared(
 
 
 def shim_view(data: bytes, known: Known[views.ShimView]) -> Seen[views.ShimView]:
-    """Return a Shim; one that says something impossible is there with its problem."""
-    meta = _OBJECT.decode(data).metadata
+    """Return a Shim; one that says something impossible is there with its problem.
+
+    Were it left out, its nodes would be cleaned as those of a Shim that is gone.
+    """
+    try:
+        meta = _OBJECT.decode(data).metadata
+    except msgspec.MsgspecError as error:
+        return _held(data, known, error)
     former = known(meta.name)
     try:
         status, trouble = _SHIM.decode(data).status, ""
@@ -209,6 +226,23 @@ def shim_view(data: bytes, known: Known[views.ShimView]) -> Seen[views.ShimView]
         finalizers=meta.finalizers,
     )
     return Seen(meta.name, meta.resource_version, view, trouble)
+
+
+def _held(
+    data: bytes, known: Known[views.ShimView], error: msgspec.MsgspecError
+) -> Seen[views.ShimView]:
+    meta = _NAMED.decode(data).metadata
+    problem = fields.InvalidShim("metadata", "cannot be read", "delete the Shim and apply it anew")
+    held = views.ShimView(
+        name=meta.name,
+        uid=meta.uid,
+        generation=0,
+        created=_LONG_AGO,
+        wanted=None,
+        problem=problem,
+        status=shim_status.ShimStatus(),
+    )
+    return Seen(meta.name, meta.resource_version, known(meta.name) or held, str(error))
 
 
 def _wanted(data: bytes) -> tuple[shim.Shim | None, fields.InvalidShim | None]:
@@ -248,5 +282,5 @@ def _unread(data: bytes, known: Known[View], error: msgspec.MsgspecError) -> See
     Raises:
         msgspec.MsgspecError: not even a name is there.
     """
-    meta = _OBJECT.decode(data).metadata
+    meta = _NAMED.decode(data).metadata
     return Seen(meta.name, meta.resource_version, known(meta.name), str(error))

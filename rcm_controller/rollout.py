@@ -29,7 +29,7 @@ from rcm_controller.actions import Action
 from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.policies import ControlPlane, Ledger
 from rcm_controller.survey import Survey
-from rcm_controller.world import World
+from rcm_controller.world import UNNAMED, World
 
 Questions = dict[str, dict[str, ShimWanted | None]]
 """By node and Shim; None: the entry goes."""
@@ -155,10 +155,15 @@ def _rank(entries: Mapping[str, ShimWanted | None]) -> int:
 
 
 def _strangers(world: World) -> Iterator[Action]:
-    """Yield deletions of objects whose Node is gone, or came back as another machine."""
+    """Yield deletions of objects whose Node is gone, or came back as another machine.
+
+    None while it cannot be told whose Node is gone.
+    """
+    if UNNAMED in world.unread:
+        return
     for name, runtime in sorted(world.runtimes.items()):
         node = world.nodes.get(name)
-        if node is not None and runtime.spec.node_uid == node.uid:
+        if name in world.unread or (node is not None and runtime.spec.node_uid == node.uid):
             continue
         if runtime.metadata.deletion_timestamp is None:
             metadata = runtime.metadata

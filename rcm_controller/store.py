@@ -48,6 +48,8 @@ class Cache(Generic[View]):
         self._wake = wake
         self._lock = threading.Lock()
         self._views: dict[str, View] = {}
+        self._unread: set[str] = set()
+        """There, and never understood."""
         self._versions: dict[str, int] = {}
         self._position = 0
         """Up to here the watch has told everything."""
@@ -67,6 +69,7 @@ class Cache(Generic[View]):
         objects = self._all(items)
         with self._lock:
             self._versions = {o.name: _number(o.resource_version) for o in objects}
+            self._unread = {o.name for o in objects if o.view is None}
             found = {o.name: o.view for o in objects if o.view is not None}
             changed = found != self._views or not self.synced
             self._views, self._position, self.synced = found, _number(version), True
@@ -126,6 +129,11 @@ class Cache(Generic[View]):
                 self._snapshot = dict(self._views)
             return self._snapshot
 
+    def unread(self) -> frozenset[str]:
+        """Return the names of objects that are there and could never be read."""
+        with self._lock:
+            return frozenset(self._unread)
+
     def versions(self, some: Iterable[str]) -> Mapping[str, str]:
         """Return the resourceVersions of the objects that are here."""
         with self._lock:
@@ -138,8 +146,12 @@ class Cache(Generic[View]):
 
     def _take(self, obj: decode.Seen[View]) -> None:
         version = _number(obj.resource_version)
-        if obj.view is None or version < self._versions.get(obj.name, 0):
+        if obj.view is None:
+            self._unread.add(obj.name)
             return
+        if version < self._versions.get(obj.name, 0):
+            return
+        self._unread.discard(obj.name)
         self._versions[obj.name] = version
         former = self._views.get(obj.name)
         if former is obj.view:
@@ -149,6 +161,7 @@ class Cache(Generic[View]):
 
     def _remove(self, name: str) -> None:
         self._versions.pop(name, None)
+        self._unread.discard(name)
         if self._views.pop(name, None) is not None:
             self._touch(changed=True)
 
@@ -164,7 +177,8 @@ class Cache(Generic[View]):
             try:
                 found.append(self.read(item))
             except msgspec.MsgspecError as error:
-                self._complain("?", str(error))
+                self._complain(world.UNNAMED, str(error))
+                found.append(decode.Seen(world.UNNAMED, "", None))
         return found
 
     def _heard(self, found: decode.Seen[View]) -> decode.Seen[View]:
@@ -212,6 +226,7 @@ class Store:
             runtimes=self.runtimes.views(),
             classes=self.classes.views(),
             policy=policy,
+            unread=self.nodes.unread(),
         )
 
     def changes(self) -> int:

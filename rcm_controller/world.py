@@ -40,3 +40,10 @@ class World:
     """By node name."""
     classes: Mapping[str, views.RuntimeClassView]
     policy: Policy = Policy()
+    unread: frozenset[str] = frozenset()
+    """Nodes that are there and could never be read; `UNNAMED`: not even a name. Nothing is done
+    about them, and what belongs to them stays."""
+
+
+UNNAMED = "?"
+"""Stands for a Node without a readable name; no Kubernetes object is called so."""

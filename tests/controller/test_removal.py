@@ -188,6 +188,14 @@ def test_a_shim_that_was_deleted_a_moment_ago_waits_for_long_dead_nodes():
     assert not looks.of(leaving(view, asked="a", down="a", dead_s=9e5), actions.SetFinalizer)
 
 
+@pytest.mark.parametrize(("deleted_s", "released"), [(60, False), (1000, True)])
+def test_a_node_that_cannot_be_read_holds_a_deletion_as_a_dead_one_does(deleted_s, released):
+    world = leaving(make.view(SPIN, deleting=make.ago(deleted_s)), has="a")
+    world = dataclasses.replace(world, nodes={}, unread=frozenset("a"))
+
+    assert bool(looks.of(world, actions.SetFinalizer)) is released
+
+
 def test_the_dead_node_keeps_its_entry():
     world = leaving(asked="a", down="a", dead_s=1000)
 

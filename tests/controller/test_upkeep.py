@@ -6,6 +6,8 @@ import pytest
 
 from rcm_api import shim_status
 from rcm_api.noderuntime import Phase, Wanted
+from rcm_controller import actions
+from rcm_controller.world import UNNAMED
 from tests.controller import looks, make
 
 ACTIVE, PREFETCH = Wanted.ACTIVE, Wanted.PREFETCH
@@ -222,6 +224,14 @@ def test_an_object_of_a_former_node_goes(node, expected):
     )
 
     assert [type(a).__name__ for a in looks.decide(world)] == expected
+
+
+@pytest.mark.parametrize("unread", ["a", UNNAMED])
+def test_an_object_whose_node_cannot_be_read_stays(unread):
+    world = make.world([make.view(make.NEW)], [], [make.runtime("a", make.pair("done"))])
+    world = make.replaced(world, unread=frozenset({unread}))
+
+    assert not looks.of(world, actions.DeleteNodeRuntime)
 
 
 def test_a_new_machine_gets_its_own_object_at_the_next_look():

@@ -170,6 +170,45 @@ def test_what_is_not_even_an_object_is_counted_and_left_out():
     assert b'rcm_unreadable_objects_total{kind="Node"} 2.0' in here.told.text()
 
 
+def strange(name: str, version: int) -> bytes:
+    found = json.loads(node(name, version))
+    found["metadata"]["labels"] = ["no", "map"]
+    return json.dumps(found).encode()
+
+
+def test_a_node_that_cannot_be_read_is_known_to_be_there():
+    here = Caches()
+    here.store.nodes.replace([strange("a", 1), node("b", 1)], version="1")
+
+    assert here.world().unread == {"a"}
+
+    here.store.nodes.put(strange("c", 2))
+    here.store.nodes.put(b'{"metadata": 7}')
+
+    assert here.world().unread == {"a", "c", world.UNNAMED}
+
+    here.store.nodes.put(node("a", 3))
+    here.store.nodes.drop(strange("c", 4))
+
+    assert here.world().unread == {world.UNNAMED}
+    assert set(here.world().nodes) == {"a", "b"}
+
+    here.store.nodes.put(strange("a", 5))
+
+    assert "a" not in here.world().unread, "the view that was is kept"
+
+
+def test_a_shim_that_cannot_be_read_at_all_is_there():
+    here = Caches()
+    found = json.loads(shim())
+    found["metadata"]["finalizers"] = "none"
+    here.store.shims.replace([json.dumps(found).encode()], version="5")
+    view = here.world().shims["spin-v2"]
+
+    assert (view.wanted, view.deleting) == (None, None)
+    assert "metadata: cannot be read" in str(view.problem)
+
+
 def test_a_node_without_conditions_is_not_ready():
     here = Caches()
     found = json.loads(node("a", 1))
