@@ -180,7 +180,7 @@ def _unsupported(runtime: NodeRuntime) -> bool:
 
 
 def _courses(world: World) -> Iterator[Course]:
-    late_comers = claims.taken(world.shims.values())
+    late_comers = claims.taken(world)
     for view in world.shims.values():
         taken = late_comers.get(view.name)
         yield Course(

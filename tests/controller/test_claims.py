@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from rcm_api.fields import InvalidShim
 from rcm_api.noderuntime import Phase, Wanted
 from rcm_controller import actions, claims
 from tests.controller import looks, make
@@ -38,7 +39,7 @@ def views(*manifests):
     ],
 )
 def test_the_oldest_has_it(manifests, expected):
-    found = claims.taken(reversed(views(*manifests)))
+    found = claims.taken(make.world(reversed(views(*manifests))))
 
     assert {name: dataclasses.astuple(taken) for name, taken in found.items()} == expected
 
@@ -46,13 +47,35 @@ def test_the_oldest_has_it(manifests, expected):
 def test_of_one_age_the_first_by_name_has_it():
     both = [make.view(OLDER), make.view(YOUNGER)]
 
-    assert list(claims.taken(both)) == ["wasm"]
+    assert list(claims.taken(make.world(both))) == ["wasm"]
 
 
 def test_one_that_is_being_deleted_still_has_it():
     older = make.view(OLDER, age=2000, deleting=make.NOW)
 
-    assert list(claims.taken([older, make.view(YOUNGER)])) == ["wasm"]
+    assert list(claims.taken(make.world([older, make.view(YOUNGER)]))) == ["wasm"]
+
+
+TYPO = make.view(
+    problem=InvalidShim("spec", "is wrong", "mend it"), name="spin", uid="uid-spin", age=2000
+)
+INSTALLED = make.runtime("a", (make.entry(OLDER), make.seen(OLDER)))
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "classes", "expected"),
+    [
+        pytest.param([INSTALLED], [], ["wasm"], id="nodes have it"),
+        pytest.param([], [make.runtime_class(OLDER)], ["wasm"], id="its RuntimeClass names it"),
+        pytest.param([], [], [], id="it has nothing yet"),
+    ],
+)
+def test_a_typo_in_the_older_hands_nothing_over_to_the_younger(runtimes, classes, expected):
+    world = make.world([TYPO, make.view(YOUNGER)], [make.node("a")], runtimes, classes)
+
+    assert list(claims.taken(world)) == expected
+    if expected:
+        assert looks.asked(world, "spin") == looks.asked(world, "wasm") == {}
 
 
 def rivals(*runtimes):
