@@ -1,7 +1,12 @@
 """How many nodes of a Shim may be changing or broken at one time, and how many are.
 
 Counted anew from the objects at each look, so that a new leader cannot forget what the former one
-spent. Pure.
+spent.
+
+A node that failed counts for good, also after its last try and back on its former version: broken
+is broken (design §3 and §6, 6), and a release that fails on as many nodes as may change at a time
+should not go further without a person. `wording` says so, and that a larger maxUpdate lets the
+others pass. Pure.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ class Situation:
     """Too many nodes failed."""
     exhausted: int
     """Failed nodes that are not tried again."""
+    spent: bool
+    """These take all places of the budget: nothing moves until a person does something."""
 
     @property
     def paused(self) -> bool:
@@ -43,6 +45,7 @@ def conditions_of(course: Course, counts: Counts, survey: Survey) -> tuple[Condi
         survey=survey,
         stopped=_stopped(course, counts, survey),
         exhausted=sum(quota.exhausted(cell, survey.world) for cell in counts.troubled),
+        spent=_is_spent(course, counts, survey),
     )
     ready, progressing = _ready(found), _progressing(found)
     degraded, conflict = _degraded(found), _conflict(found)
@@ -55,6 +58,16 @@ def _stopped(course: Course, counts: Counts, survey: Survey) -> bool:
     if course.aim is not Aim.ROLL or not counts.failed:
         return False
     return waves.stopped(course, canaries.stages(course, survey.world.now))
+
+
+def _is_spent(course: Course, counts: Counts, survey: Survey) -> bool:
+    if course.aim is not Aim.ROLL or not counts.failed or course.rollout.type == "recreate":
+        return False
+    if counts.updating or counts.waiting:
+        return False
+    failed = (cell for cell in counts.troubled if cell.state is State.FAILED)
+    left_to_a_person = sum(quota.exhausted(cell, survey.world) for cell in failed)
+    return left_to_a_person >= quota.allowed(course)
 
 
 def _is(kind: str, reason: str, message: str) -> Condition:
@@ -111,11 +124,16 @@ def _progressing(found: Situation) -> Condition:
             f"{phrases.nodes(counts.left)} left. Set rolloutStrategy.paused to false to go on."
         )
         return _not(kind, "Paused", message)
+    if found.spent and counts.left > found.exhausted:
+        message = "Failed nodes take all places of maxUpdate; see the condition Degraded."
+        return _not(kind, "BudgetSpent", message)
     if counts.left > found.exhausted:
         return _is(kind, *_work(found))
     if counts.leaving:
         message = f"Cleaning {phrases.nodes(counts.leaving)}{phrases.draining(counts)}."
         return _is(kind, "Cleaning", message)
+    if counts.nodes and counts.unsupported == counts.nodes:
+        return _not(kind, "NoSupportedNode", phrases.unsupported(course))
     return _not(kind, "Complete", "Nothing is left to do.")
 
 
@@ -151,6 +169,8 @@ def _degraded(found: Situation) -> Condition:
         return _is(kind, "RolloutStopped", f"{said} {advice}")
     if found.exhausted:
         advice = f"{found.exhausted} not tried again: mend the node, then change the Shim."
+        if found.spent and counts.left > found.exhausted:
+            advice += " Until then no other node changes, unless you raise rolling.maxUpdate."
         return _is(kind, "NodesFailed", f"{said} {advice}")
     return _is(kind, "Retrying", f"{said} Trying again.")
 
@@ -200,7 +220,7 @@ def _stalled(
         return _is("Stalled", ready.reason, ready.message)
     if conflict.status == TRUE:
         return _is("Stalled", conflict.reason, conflict.message)
-    if found.stopped or (found.exhausted and found.exhausted >= found.counts.left):
+    if found.stopped or found.spent or (found.exhausted and found.exhausted >= found.counts.left):
         return _is("Stalled", degraded.reason, degraded.message)
     if ready.reason == "NoSupportedNode":
         return _is("Stalled", ready.reason, ready.message)

@@ -85,6 +85,25 @@ def test_every_selected_node_is_counted_once():
             {"Degraded": "NodesFailed", "Stalled": "NodesFailed"},
             id="left to a person",
         ),
+        pytest.param(
+            dataclasses.replace(
+                make.fleet(done="abc", failed="d", due="e"), policy=make.Policy(attempts=1)
+            ),
+            {"Degraded": "NodesFailed", "Stalled": "NodesFailed"},
+            id="the failed one takes the whole budget",
+        ),
+        pytest.param(
+            dataclasses.replace(
+                make.fleet(make.wanted(version="2", max_update=2), done="abc", failed="d", due="e"),
+                policy=make.Policy(attempts=1),
+            ),
+            {
+                "Progressing": "RollingOut",
+                "Reconciling": "RollingOut",
+                "Degraded": "NodesFailed",
+            },
+            id="the failed one leaves a place",
+        ),
     ],
 )
 def test_the_conditions_that_hold(world, expected):
@@ -148,6 +167,24 @@ def test_messages_say_what_to_do(world, kind, words):
     found = looks.message(world, kind)
 
     assert [word for word in words if word not in found] == []
+
+
+def test_a_budget_that_failed_nodes_hold_is_told():
+    world = make.fleet(done="abc", failed="d", due="e")
+    spent = dataclasses.replace(world, policy=make.Policy(attempts=1))
+
+    assert looks.activated(spent) == []
+    assert looks.told(spent, "Progressing") == ("False", "BudgetSpent")
+    assert "raise rolling.maxUpdate" in looks.message(spent, "Degraded")
+    assert "maxUpdate" not in looks.message(world, "Degraded")
+
+
+def test_without_a_supported_node_nothing_is_complete():
+    alone = make.runtime("a", (make.entry(NEW, looks.PREFETCH), None), supported=False)
+    world = make.world([make.view(NEW)], [make.node("a")], [alone])
+
+    assert looks.told(world, "Progressing") == ("False", "NoSupportedNode")
+    assert looks.told(world, "Ready") == ("False", "NoSupportedNode")
 
 
 def test_a_silent_agent_is_told():
