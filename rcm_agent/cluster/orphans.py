@@ -28,7 +28,8 @@ AGAIN_S = 3.0
 """Between the two looks: a container that is just being made or deleted is known or gone then. A
 guess; containerd itself does either within 0.3 s."""
 
-_SHIM = f"{settings.BIN}/containerd-shim-"
+_STORE = f"{settings.STORE}/"
+_NAMES = (_STORE, f"{settings.BIN}/containerd-shim-")
 
 Processes = tuple[ports.Process, ...]
 
@@ -133,9 +134,12 @@ def _with_descendants(
 
 
 def _sandbox(process: ports.Process) -> str:
-    """Return the `-id` of a shim that runs from our store by its stable path, else nothing."""
+    """Return the `-id` of a shim that runs from our store, else nothing.
+
+    It calls itself by its path in the store where it has started itself anew, as shims built on
+    runwasi do, else by its stable path.
+    """
     argv = process.argv
-    ours = process.exe.startswith(f"{settings.STORE}/") and argv[:1] and argv[0].startswith(_SHIM)
-    if not ours or "-id" not in argv[:-1]:
+    if not process.exe.startswith(_STORE) or not argv[:1] or not argv[0].startswith(_NAMES):
         return ""
-    return argv[argv.index("-id") + 1]
+    return argv[argv.index("-id") + 1] if "-id" in argv[:-1] else ""

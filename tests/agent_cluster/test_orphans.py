@@ -121,6 +121,10 @@ def test_anything_else_is_never_an_orphan(process: ports.Process):
     assert find(process) == set()
 
 
+def test_a_shim_may_call_itself_by_its_path_in_the_store():
+    assert find(changed(SHIM, argv=(EXE, *SHIM.argv[1:]))) == {10}
+
+
 def test_a_binary_that_was_deleted_is_still_ours():
     assert find(changed(SHIM, exe=f"{EXE} (deleted)")) == {10}
 
