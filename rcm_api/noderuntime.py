@@ -235,12 +235,47 @@ _WORST_FIRST = (
 
 
 def summarized(status: Status) -> Status:
-    """Return the status with its three fields for people; columns can compute nothing."""
+    """Return the status as agents write it: small, and with three fields for people.
+
+    Columns can compute nothing; and the object stays under 4 KB while it holds up to three Shims.
+    """
     state, reason = _headline(status)
     summary = ",".join(f"{shim.name}={shim.phase}" for shim in status.shims)
-    if len(summary) > MAX_SUMMARY:
-        summary = f"{summary[: MAX_SUMMARY - 1]}…"
-    return msgspec.structs.replace(status, state=state, reason=reason, summary=summary)
+    summary = _cut(summary, MAX_SUMMARY)
+    return msgspec.structs.replace(_fitted(status), state=state, reason=reason, summary=summary)
+
+
+SHIM_BYTES = 850
+"""An entry of spec and status without its message, with a URL of 110 characters; measured."""
+ROOM_BYTES = 2900
+"""Of 4 KB, what entries and messages may take: facts, conditions and metadata have the rest."""
+LEAST_BYTES = 48
+"""Bytes that a message has at least: with four Shims and more the object is larger than 4 KB."""
+
+
+def _fitted(status: Status) -> Status:
+    """Cut messages to what the number of Shims leaves: a share for each that says something."""
+    texts = [*(s.message for s in status.shims), *(c.message for c in status.conditions)]
+    count = sum(map(bool, texts))
+    if not count:
+        return status
+    limit = max(LEAST_BYTES, (ROOM_BYTES - SHIM_BYTES * len(status.shims)) // count)
+    if all(len(text.encode()) <= limit for text in texts):
+        return status
+    shims, told = status.shims, status.conditions
+    return msgspec.structs.replace(
+        status,
+        shims=tuple(msgspec.structs.replace(s, message=_cut(s.message, limit)) for s in shims),
+        conditions=tuple(msgspec.structs.replace(c, message=_cut(c.message, limit)) for c in told),
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    """Cut to a number of bytes, and show it."""
+    if len(text.encode()) <= limit:
+        return text
+    kept = text.encode()[: limit - len("…".encode())]
+    return kept.decode(errors="ignore") + "…"
 
 
 def _headline(status: Status) -> tuple[str, str]:
