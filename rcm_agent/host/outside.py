@@ -51,9 +51,12 @@ class Outside:
             UnitError: systemd could not run the program; so do all methods.
         """
         try:
-            said = self._ask(path, "stat", "--format=%f %u %g %s %h", "--", path)
+            return self._stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def _stat(self, path: str) -> ports.Stat:
+        said = self._ask(path, "stat", "--format=%f %u %g %s %h", "--", path)
         mode, uid, gid, size, links = said.split()
         bits = int(mode, 16)
         return ports.Stat(
@@ -76,9 +79,8 @@ class Outside:
 
     def readlink(self, path: str) -> str:
         """Return a symbolic link's text."""
-        found = self.stat(path)
-        if found is None or found.kind != "link":
-            raise OSError(errno.EINVAL if found else errno.ENOENT, "not a symbolic link", path)
+        if self._stat(path).kind != "link":
+            raise OSError(errno.EINVAL, "not a symbolic link", path)
         return _names(self._ask(path, "readlink", "-z", "--", path))[0]
 
     def listdir(self, path: str) -> tuple[str, ...]:
@@ -104,9 +106,8 @@ class Outside:
         Raises:
             OSError: it is none, cannot be read, or is larger than `COPY_BYTES`.
         """
-        found = self.stat(self.realpath(path))
-        if found is None or found.kind != "file":
-            raise OSError(errno.EINVAL if found else errno.ENOENT, "not a regular file", path)
+        if self._stat(self.realpath(path)).kind != "file":
+            raise OSError(errno.EINVAL, "not a regular file", path)
         argv = (*_C, "cat", "--", path)
         done = self._systemd.run_into(handle, argv, timeout_s=COPY_S, limit_bytes=COPY_BYTES)
         _check(path, done)

@@ -21,6 +21,10 @@ from typing import Any
 
 from rcm_agent import ports
 
+POD = "pod"
+"""As a root: what a pod with `MOUNTS` sees."""
+MOUNTS = ("/etc/containerd", "/opt/rcm", "/run/containerd", "/run/rcm", "/run/systemd/private")
+
 _SERVE = "from tests.contract import remote; remote.serve()"
 _PYTHON = {"PYTHONPATH": "/srv/rcm:/srv/rcm-deps", "PYTHONPYCACHEPREFIX": "/var/cache/rcm-pycache"}
 
@@ -33,7 +37,9 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever prints must not get between the answers
     calls = sys.stdin.buffer
     root, sockets = pickle.load(calls)  # noqa: S301 - our own test's bytes
-    host = opening.open_host(root, **sockets)
+    host = (
+        opening.open_pod(MOUNTS, **sockets) if root == POD else opening.open_host(root, **sockets)
+    )
     _send(answers, os.getpid())
     while True:
         try:

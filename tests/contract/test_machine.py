@@ -12,6 +12,8 @@ import pytest
 
 from rcm_agent import errors, ports
 from rcm_agent.host import machine as machines
+from tests.contract import remote
+from tests.testbed import nodes
 
 pytestmark = pytest.mark.timeout(60)
 """The first test of all starts the node."""
@@ -20,6 +22,16 @@ pytestmark = pytest.mark.timeout(60)
 @pytest.fixture
 def machine(one_place):
     return one_place.host.machine
+
+
+@pytest.fixture(params=["on the host", "in a pod"])
+def real_machine(request, one_real):
+    """Give the machine as an agent on the host has it, and as one in a pod."""
+    if request.param == "on the host":
+        yield one_real.host.machine
+        return
+    with remote.opened(one_real.node, remote.POD, socket=nodes.SOCKET) as agent:
+        yield agent.host.machine
 
 
 def test_a_boot_has_one_id(machine):
@@ -81,23 +93,49 @@ def await_end(place, process: ports.Process) -> None:
         time.sleep(0.02)
 
 
-def test_processes_that_are_ended_are_gone(one_real):
-    machine = one_real.host.machine
-    doomed = [sleeper(one_real, machine), sleeper(one_real, machine)]
-    machine.end(doomed)
+def test_processes_that_are_ended_are_gone(one_real, real_machine):
+    doomed = [sleeper(one_real, real_machine), sleeper(one_real, real_machine)]
+    real_machine.end(doomed)
 
     for process in doomed:
         await_end(one_real, process)
 
 
-def test_a_pid_that_is_another_process_now_is_left_alone(one_real):
-    machine = one_real.host.machine
-    process = sleeper(one_real, machine)
-    machine.end([dataclasses.replace(process, started=process.started - 1)])
+def test_a_pid_that_is_another_process_now_is_left_alone(one_real, real_machine):
+    process = sleeper(one_real, real_machine)
+    real_machine.end([dataclasses.replace(process, started=process.started - 1)])
 
     assert runs(one_real, process)
-    machine.end([process])
+    real_machine.end([process])
     await_end(one_real, process)
+
+
+def test_a_process_cannot_pose_as_another(one_real, real_machine):
+    """Names and arguments are the process's own to choose, and may hold anything."""
+    name, word = "1) S 1 (\n2 (x) S", "a b\n1 x"
+    script = f"import time; open('/proc/self/comm', 'w').write({name!r}); time.sleep(1000)"
+    argv = ["sh", "-c", 'python3 -c "$0" "$1" >/dev/null 2>&1 & echo $!', script, word]
+    pid = int(one_real.node.exec(argv).stdout)
+    try:
+        comm = f"until grep -q S /proc/{pid}/comm; do :; done"
+        one_real.node.exec(["sh", "-c", comm], timeout_s=10)
+        (process,) = [p for p in real_machine.processes(also=[pid]) if p.pid == pid]
+
+        assert process.argv == ("python3", "-c", script, word)
+        assert process.started > 100
+        assert process.exe.startswith("/usr/bin/python3")
+    finally:
+        one_real.node.exec(["kill", "-9", str(pid)])
+
+
+def test_a_pod_is_told_of_ours_and_of_those_that_it_names(one_real):
+    unit = one_real.host.systemd.unit("containerd.service")
+    with remote.opened(one_real.node, remote.POD, socket=nodes.SOCKET) as agent:
+        machine = agent.host.machine
+
+        assert [p.pid for p in machine.processes(also=[unit.main_pid])] == [unit.main_pid]
+        assert machine.processes() == ()
+        assert machine.boot_id() == one_real.host.machine.boot_id()
 
 
 @pytest.mark.parametrize("pid", [1, 0, -1])
