@@ -166,7 +166,7 @@ def _containerd(work: Work, operation: records.Operation) -> None:
     work.host.systemd.reset_failed(work.site.unit)
     restart.restart(work, refuse=False)
     status = restart.await_cri(work, network=operation.network_ready)
-    missing = before.handlers - status.handlers
+    missing = before.handlers & frozenset(operation.handlers) - status.handlers
     if missing:
         raise errors.HostError(
             f"containerd runs again, but without the handler {', '.join(sorted(missing))}",

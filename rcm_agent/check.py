@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rcm_agent import errors, ports, settings
-from rcm_agent.containerd import flatten, judge, model
+from rcm_agent.containerd import dialect, flatten, judge, model
 from rcm_agent.distro import site
 from rcm_agent.host import files
 
@@ -130,11 +130,23 @@ def _problems(
     dumps = dict(zip(asked, check.of(tree, *asked.values()), strict=True))
     trial = dumps["trial"]
     attached, final = dumps.get("attached", before), dumps.get("final", trial)
+    here, gone = _in_effect(before, current)
     return (
-        *_differences(before, attached, current, ours=_handlers(current)),
+        *_differences(before, attached, here, ours=gone | _handlers(here)),
         *_differences(before, trial, wanted, ours=_handlers(current)),
         *_differences(trial, final, wanted, ours=_handlers(wanted)),
     )
+
+
+def _in_effect(before: Dump, current: Runtimes) -> tuple[Runtimes, frozenset[str]]:
+    """Return those of ours that today's files really have, and the handlers that they lack.
+
+    Somebody may have put back the files of before. What was edited since is in neither: it must
+    stay as it is, like anything that is not ours.
+    """
+    intact = tuple(r for r in current if not judge.differences(before, before, runtimes=(r,)))
+    effective = dialect.effective(before).get("runtimes", {})
+    return intact, frozenset(r.handler for r in current if r.handler not in effective)
 
 
 def _differences(

@@ -8,7 +8,8 @@ An entry asks for              and then
 nothing (there is none)        what is installed stays; the rest is forgotten
 Absent                         Draining until no sandbox uses it, then it is removed
 Prefetch, Active: has it       Fetched, or Ready
-… and failed at it already     the answer stands until digest or attempt change
+… and failed at it already     the answer stands until digest or attempt change, or until
+                               containerd may be restarted again where that was the reason
 … not in the store             Fetching
 … in the store                 Fetched; Active goes on at once, or Waiting at the gate
 
@@ -55,6 +56,8 @@ class Known:
     """Shims of an operation that failed: they go alone."""
     restarting: frozenset[str] = frozenset()
     """Shims that turned out to need a restart."""
+    spent: bool = False
+    """containerd was restarted so often that it must not be again for a while."""
     down: bool = False
     """CRI does not answer: nothing is changed until it does."""
 
@@ -169,8 +172,8 @@ def _leaving(known: Known, entry: ShimWanted) -> _Course:
     have, said = known.installed.get(entry.name), known.said.get(entry.name)
     if have is None:
         return _Course(entry.name, Say(Phase.ABSENT))
-    failed = said is not None and said.phase in answers.DEAD and said.asked is Wanted.ABSENT
-    if said is not None and failed and said.answers(entry):
+    failed = said is not None and said.asked is Wanted.ABSENT and _stands(known, said, entry)
+    if said is not None and failed:
         return _Course(entry.name, Say(said.phase, said.reason, said.message))
     users = known.users.get(have.handler, 0)
     if users:
@@ -186,11 +189,18 @@ def _coming(known: Known, entry: ShimWanted) -> _Course:
         if entry.name in known.broken:
             return _Course(entry.name, known.broken[entry.name])
         return _Course(entry.name, Say(Phase.READY if active else Phase.FETCHED))
-    if said is not None and said.phase in answers.DEAD and said.answers(entry):
+    if said is not None and _stands(known, said, entry):
         return _Course(entry.name, Say(said.phase, said.reason, said.message))
     if artifact(known, entry) not in known.stored:
         return _Course(entry.name, Say(Phase.FETCHING), "fetch")
     return _fetched(known, entry, have, active=active)
+
+
+def _stands(known: Known, said: answers.Answer, entry: ShimWanted) -> bool:
+    """Tell whether it failed already; what only came too soon is tried again by itself."""
+    if said.phase not in answers.DEAD or not said.answers(entry):
+        return False
+    return said.reason != reasons.BUDGET_SPENT or known.spent
 
 
 def _fetched(known: Known, entry: ShimWanted, have: Installed | None, *, active: bool) -> _Course:

@@ -27,6 +27,7 @@ from rcm_agent.cluster import (
     sight,
     tell,
     telling,
+    turn,
     wanted,
     watchers,
 )
@@ -153,18 +154,29 @@ class Loop:
     def _serve(self, work: Work) -> float:
         self._recover(work)
         plan = self._decide(work)
+        self._sweep(work)
         actions = 0
         while not self._means.stopping() and self._act(work, plan):
+            if work.memory.journal.operation is not None:
+                return self._cut(work)
             actions += 1
             if actions == MOST_ACTIONS:
                 _log.error("too much is decided in one turn", shims=sorted(plan.say))
                 break
             plan = self._decide(work)
         self._tidy(work)
-        self._sweep(work)
+        if self._operations.restarted:
+            self._started, self._operations.restarted = self._start_of(), False
         if self._sight is not None and self._sight.handlers is None:
             return rhythm.GATE_S
         return rhythm.GATE_S if plan.waits or self._repair.waits else rhythm.LOOK_S
+
+    def _cut(self, work: Work) -> float:
+        """An operation is not over: the host waits for its former, or its new, state."""
+        text = "an operation could be neither finished nor undone; it is tried again"
+        self._decide(work)
+        self._healthy = tell.Verdict(False, reasons.DEGRADED, text)  # noqa: FBT003
+        return rhythm.BROKEN_S
 
     def _recover(self, work: Work) -> None:
         """Finish or undo what a killed agent left; nothing else is done before that."""
@@ -203,6 +215,7 @@ class Loop:
             stored=seen.stored,
             users=seen.users,
             broken=broken,
+            spent=turn.spent(work) > 0,
             down=seen.handlers is None,
         )
 
@@ -280,20 +293,29 @@ class Loop:
             work.keep_artifacts(frozenset())
 
     def _sweep(self, work: Work) -> None:
-        """Look for forgotten processes once after each start of containerd that was not ours."""
-        seen = self._sight
-        if seen is None or seen.handlers is None or not work.current.shims:
+        """After a start of containerd that was not ours, end what it has forgotten."""
+        started = self._start_of()
+        if started is None or started == self._started:
             return
-        started = (seen.observed.boot_id, seen.observed.unit.started_us)
-        if started == self._started:
-            return
-        foreign, self._operations.restarted = not self._operations.restarted, False
-        if foreign:
-            ended = self._means.end_orphans(work)
-            if ended:
-                self._means.observer.orphans(ended)
-                _log.warning("ended processes that containerd had forgotten", processes=ended)
+        ours, self._operations.restarted = self._operations.restarted, False
         self._started = started
+        if ours or not work.current.shims:
+            return
+        try:
+            ended = self._means.end_orphans(work)
+        except errors.AgentError as error:
+            _log.warning("cannot look for forgotten processes", problem=reasons.text(error))
+            return
+        if ended:
+            self._means.observer.orphans(ended)
+            _log.warning("ended processes that containerd had forgotten", processes=ended)
+
+    def _start_of(self) -> tuple[str, int] | None:
+        """Return which containerd was seen last; None: none that answers."""
+        seen = self._sight
+        if seen is None or seen.handlers is None:
+            return None
+        return seen.observed.boot_id, seen.observed.unit.started_us
 
     def _publish(self) -> None:
         """Make the status of what is known now, and have it written if it is another one."""
@@ -316,7 +338,8 @@ class Loop:
             healthy=self._healthy,
             conflict=self._repair.conflict,
         )
-        status = tell.status(story, found.status, now=self._means.now())
+        former = self._status if self._status.conditions else found.status
+        status = tell.status(story, former, now=self._means.now())
         if status != self._status:
             self._status = status
             self._means.observer.told(status)

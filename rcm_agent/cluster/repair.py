@@ -16,6 +16,7 @@ from rcm_agent.cluster import (
     reasons,
     sight,
     tell,
+    turn,
     wanted,
     watchers,
 )
@@ -95,7 +96,8 @@ class Repair:
             self._fights = self._fights.fought(now, failed=True)
             reason, text = self._hands.reason(outcome.error), reasons.text(outcome.error)
             _log.warning("drift not repaired", where=found.where, reason=reason, problem=text)
-            self._leave(found, Say(Phase.FAILED, reason, text), now + rhythm.HASH_S)
+            wait_s = turn.spent(work) if reason == reasons.BUDGET_SPENT else rhythm.HASH_S
+            self._leave(found, Say(Phase.FAILED, reason, text), now + wait_s)
             return True
         if outcome.changed:
             self._repaired(found, now)

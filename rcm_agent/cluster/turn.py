@@ -40,6 +40,7 @@ def operate(
     """
     failed: dict[str, errors.AgentError] = {}
     try:
+        _refuse_pending(work)
         seen = apply.look(work, wanted)
         found = _prepared(work, _apart(work, wanted, gone, failed), failed)
         proposal = _proposal(work, found, seen, gone=gone, failed=failed)
@@ -70,6 +71,16 @@ def restarts_since(work: Work, uptime_s: float) -> int:
     machine = work.host.machine
     times = work.memory.restarts(boot_id=machine.boot_id(), uptime_s=machine.uptime_s())
     return sum(time >= uptime_s for time in times)
+
+
+def _refuse_pending(work: Work) -> None:
+    """An operation that is not over is finished or undone first, or its way back would be lost."""
+    pending = work.memory.journal.operation
+    if pending is not None:
+        raise errors.HostError(
+            f"an operation that was cut at '{pending.step}' must be recovered first",
+            advice="the agent tries that again by itself",
+        )
 
 
 def _apart(
