@@ -14,13 +14,13 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime as dt
-import json
 import pathlib
 import typing
 
 import docker
 
 from tests.testbed import (
+    asking,
     controlplane,
     kept,
     kubelets,
@@ -96,12 +96,12 @@ class Cluster:
         return self.plane.kubectl(*words, stdin=stdin)
 
     def get(self, *words: str) -> typing.Any:
-        """Return what `kubectl get` says of objects, decoded.
+        """Return what `kubectl get` says of objects, decoded; cheap enough to be asked often.
 
         Raises:
-            CommandError: It ended with another exit code than 0.
+            CommandError: The API server refuses, for example because nothing has the name.
         """
-        return json.loads(self.kubectl("get", *words, "--output=json"))
+        return self._asker.get(words)
 
     def wait(
         self,
@@ -198,12 +198,12 @@ class Cluster:
             booting = [pool.submit(self._boot, member) for member in members]
             # Not in the pool: the programs would end with the thread that started them.
             self.plane = controlplane.started(directory, self._plane_options())
+            self._asker = asking.Asker(self.plane)
             for each in booting:
                 each.result()
         self._join(members)
         self.wait_ready()
-        account = ("get", "serviceaccount", "default", "--output=name")
-        self.wait("the default ServiceAccount", lambda: self.kubectl(*account))
+        self.wait("the default ServiceAccount", lambda: self.get("serviceaccount", "default"))
 
     def leave(self) -> None:
         """Let everything run on without us."""

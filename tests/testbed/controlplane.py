@@ -8,7 +8,6 @@ directory, so that several run side by side. Nothing outlives the process that s
 that is asked for.
 """
 
-import base64
 import collections.abc
 import contextlib
 import dataclasses
@@ -21,10 +20,9 @@ import time
 
 import urllib3
 
-from tests.testbed import errors, flags, kube, pki, process
+from tests.testbed import errors, flags, kube, pki, plane_files, process
 
 ADMIN = "admin"
-_MASTERS = ("system:masters",)
 # Three seconds on a quiet machine; two builds beside it made it twenty.
 _READY_TIMEOUT_S = 90.0
 _POLL_S = 0.05
@@ -67,8 +65,11 @@ class ControlPlane:
         etcd_port, peer_port, self.port = _free_ports(3)
         self._place = flags.Place(directory, etcd_port, peer_port, self.port, options.listen)
         self.url = f"https://{options.listen}:{self.port}"
-        self._write_certificates()
-        self.kubeconfig = self.user(ADMIN, groups=_MASTERS)
+        cluster = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", flags.SERVICE)
+        hosts = ("localhost", flags.HOST, options.listen, *cluster, *options.addresses)
+        self._files = plane_files.PlaneFiles(directory, self.authority)
+        self._files.write_certificates(hosts)
+        self.kubeconfig = self.user(ADMIN, groups=plane_files.MASTERS)
         self.programs = {program.name: program for program in self._programs()}
 
     @property
@@ -90,28 +91,13 @@ class ControlPlane:
         self, name: str, *, groups: tuple[str, ...] = (), server: str | None = None
     ) -> pathlib.Path:
         """Return a kubeconfig for a user with a certificate."""
-        pair = self.authority.client(name, groups=groups)
-        login = {
-            "client-certificate-data": _base64(pair.certificate),
-            "client-key-data": _base64(pair.key),
-        }
-        return self.write_kubeconfig(name, login, server=server)
+        return self.write_kubeconfig(name, self._files.login(name, groups), server=server)
 
     def write_kubeconfig(
         self, name: str, login: collections.abc.Mapping[str, object], *, server: str | None = None
     ) -> pathlib.Path:
         """Return a kubeconfig with any kind of login, for example `{"token": …}`."""
-        ca = _base64(self.authority.pair.certificate)
-        cluster = {"server": server or self.url, "certificate-authority-data": ca}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test-bed",
-            "clusters": [{"name": "test-bed", "cluster": cluster}],
-            "users": [{"name": name, "user": dict(login)}],
-            "contexts": [{"name": "test-bed", "context": {"cluster": "test-bed", "user": name}}],
-        }
-        return self._write(f"{name.replace(':', '-')}.kubeconfig", json.dumps(document).encode())
+        return self._files.write_kubeconfig(name, login, server=server or self.url)
 
     def kubectl(self, *words: str, stdin: str = "") -> str:
         """Run kubectl as an administrator; return what it prints.
@@ -134,10 +120,22 @@ class ControlPlane:
         Raises:
             NodeError: It is an error.
         """
-        answer = self._http.request("GET", self.url + path, retries=False, timeout=30.0)
-        if answer.status != 200:
-            raise errors.NodeError(f"GET {path}: {answer.status} {answer.data[:200]!r}")
-        return answer.data
+        status, data = self.answer(path)
+        if status != 200:
+            raise errors.NodeError(f"GET {path}: {status} {data[:200]!r}")
+        return data
+
+    def answer(self, path: str) -> tuple[int, bytes]:
+        """Return status and body of what the API server answers an administrator.
+
+        Raises:
+            NodeError: It does not answer.
+        """
+        try:
+            said = self._http.request("GET", self.url + path, retries=False, timeout=30.0)
+        except urllib3.exceptions.HTTPError as error:
+            raise errors.NodeError(f"GET {path}: {error}") from error
+        return said.status, said.data
 
     def ask(self, method: str, path: str, body: object) -> int:
         """Ask as an administrator, with a merge patch where it is one; return the status."""
@@ -212,33 +210,12 @@ class ControlPlane:
 
     @functools.cached_property
     def _http(self) -> urllib3.PoolManager:
-        pair = self.authority.client(ADMIN, groups=_MASTERS)
-        certificate = self._write("probe.crt", pair.certificate)
-        key = self._write("probe.key", pair.key)
+        certificate, key = self._files.write_pair(
+            "probe", self.authority.client(ADMIN, groups=plane_files.MASTERS)
+        )
         return urllib3.PoolManager(
             ca_certs=str(self.ca), cert_file=str(certificate), key_file=str(key)
         )
-
-    def _write(self, name: str, data: bytes) -> pathlib.Path:
-        path = self.directory / name
-        path.touch(mode=0o600)
-        path.write_bytes(data)
-        return path
-
-    def _write_certificates(self) -> None:
-        private, public = pki.key_pair()
-        self._write("sa.key", private)
-        self._write("sa.pub", public)
-        self._write_pair("ca", self.authority.pair)
-        cluster = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", flags.SERVICE)
-        hosts = ("localhost", flags.HOST, self.options.listen, *cluster, *self.options.addresses)
-        self._write_pair("apiserver", self.authority.server("kube-apiserver", hosts=hosts))
-        kubelets = self.authority.client("kubelet-client", groups=_MASTERS)
-        self._write_pair("kubelet-client", kubelets)
-
-    def _write_pair(self, name: str, pair: pki.Pair) -> None:
-        self._write(f"{name}.crt", pair.certificate)
-        self._write(f"{name}.key", pair.key)
 
     def _programs(self) -> collections.abc.Iterator[process.Program]:
         own = self.options.api_server_flags
@@ -313,7 +290,3 @@ def _free_ports(count: int) -> list[int]:
         for found in sockets:
             found.bind((flags.HOST, 0))
         return [found.getsockname()[1] for found in sockets]
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

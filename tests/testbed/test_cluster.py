@@ -179,6 +179,47 @@ def test_a_node_is_ready_again_after_a_power_cut_and_its_pods_run_again(cluster,
     cluster.wait("it to run", lambda: phase(cluster, "phoenix"), good="Running".__eq__)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nodes",),
+        ("node", "node-1"),
+        ("no", "--selector=kubernetes.io/hostname=node-2"),
+        ("sa", "--all-namespaces"),
+        ("serviceaccounts", "default", "-n=kube-system"),
+        ("events.events.k8s.io", "-A", "--field-selector=type=Warning"),
+        ("crd",),
+        ("clusterroles.rbac.authorization.k8s.io", "view"),
+        ("node/node-1",),
+        ("nodes", "node-1", "node-2"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_asked_without_kubectl_is_what_kubectl_says(cluster, words):
+    def both():
+        said = json.loads(cluster.kubectl("get", *words, "--output=json"))
+        return still(cluster.get(*words)), still(said)
+
+    # Nodes report and events come between the two questions: then they are asked again.
+    cluster.wait("the same answers", both, good=lambda pair: pair[0] == pair[1], timeout_s=10)
+
+
+def still(answer):
+    """Return an answer without what a cluster at rest changes all the time."""
+    items = answer.get("items", [answer])
+    for item in items:
+        item["metadata"].pop("resourceVersion")
+        for condition in item.get("status", {}).get("conditions", ()):
+            condition.pop("lastHeartbeatTime", None)
+    return items
+
+
+def test_what_is_not_there_is_refused_as_kubectl_refuses_it(cluster):
+    for ask in (cluster.get, lambda *words: cluster.kubectl("get", *words)):
+        with pytest.raises(errors.CommandError, match=r'\(NotFound\): nodes "nobody" not found'):
+            ask("node", "nobody")
+
+
 def test_a_wait_that_ends_in_vain_says_what_it_saw(cluster):
     with pytest.raises(errors.NodeError, match=r"waited 0\.2 s for snow; seen last: rain"):
         cluster.wait("snow", lambda: "rain", good=lambda seen: seen == "snow", timeout_s=0.2)
