@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from rcm_api import noderuntime
-from rcm_api.noderuntime import ShimWanted, Wanted
+from rcm_api.noderuntime import NodeRuntime, ShimWanted, Wanted
 from rcm_controller import (
     actions,
     asks,
@@ -138,10 +138,16 @@ def _runtime(
     if runtime is None:
         return _PREFETCH, None if name in world.runtimes else actions.CreateNodeRuntime(name, spec)
     metadata = runtime.metadata
-    if not wanted:
+    if not wanted and not _leftovers(runtime):
         deletion = actions.DeleteNodeRuntime(name, metadata.uid, metadata.resource_version)
         return _DELETION, deletion
     return _rank(entries), actions.UpdateNodeRuntime(name, metadata.resource_version, spec)
+
+
+def _leftovers(runtime: NodeRuntime) -> bool:
+    """Tell whether a node has something that nobody asked for yet; without an object none will."""
+    asked = {entry.name for entry in runtime.spec.shims}
+    return any(seen.digest and seen.name not in asked for seen in runtime.status.shims)
 
 
 _ACTIVATION, _PREFETCH, _REMOVAL, _DELETION = range(4)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from rcm_api import names
@@ -139,6 +140,25 @@ def test_what_an_earlier_object_installed_is_cleaned_too():
     unasked = make.runtime("a", (None, make.seen(SPIN)))
 
     assert looks.removed(dataclasses.replace(world, runtimes={"a": unasked})) == ["a"]
+
+
+def test_an_object_stays_while_the_node_has_what_nobody_asked_about_yet():
+    """Its removal waits for the budget, which another node holds."""
+    wasm = make.wanted("wasm")
+    gone = make.entry(wasm, Wanted.ABSENT, attempt=1)
+    cleaned = (gone, make.seen(wasm, Phase.ABSENT, observed_attempt=1))
+    brought = make.runtime("b", cleaned, (None, make.seen(SPIN)))
+    world = leaving("gone", asked="a", has="b")
+    world = dataclasses.replace(world, runtimes={**world.runtimes, "b": brought})
+    (action,) = looks.of(world, actions.UpdateNodeRuntime)
+
+    assert (action.node, action.spec.shims) == ("b", ())
+    assert not looks.of(world, actions.DeleteNodeRuntime)
+
+    emptied = msgspec.structs.replace(brought, spec=action.spec)
+    free = dataclasses.replace(world, runtimes={"b": emptied})
+
+    assert looks.removed(free) == ["b"]
 
 
 def test_a_node_that_is_selected_again_holds():
