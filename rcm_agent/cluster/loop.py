@@ -49,7 +49,7 @@ class Means:
     """What an agent works with."""
 
     open: Callable[[], tuple[ports.Host, site.Site]]
-    """Finds containerd; raises UnsupportedHost, or UnitError without systemd."""
+    """Finds containerd; raises UnsupportedHost, or HostError without systemd."""
     chosen: settings.Settings
     seen: mirror.Mirror
     offer: Callable[[noderuntime.Status | None], None]
@@ -143,7 +143,7 @@ class Loop:
     def _locate(self) -> tuple[ports.Host, site.Site] | None:
         try:
             found = self._means.open()
-        except (errors.UnsupportedHost, errors.UnitError) as error:
+        except (errors.UnsupportedHost, errors.HostError) as error:
             if self._supported.good:
                 _log.error("this host cannot be served", problem=reasons.text(error))
             self._supported = tell.Verdict(False, reasons.of(error), reasons.text(error))  # noqa: FBT003

@@ -18,8 +18,8 @@ class Opener:
     def __init__(self, chosen: settings.Settings) -> None:
         """Open nothing yet."""
         self._chosen = chosen
-        self._plain = doors.open_host(chosen.root)
-        self._facts = facts.Facts(self._plain)
+        self._plain: ports.Host | None = None
+        self._facts: facts.Facts | None = None
         self._distribution = ""
 
     def open(self) -> tuple[ports.Host, site.Site]:
@@ -27,17 +27,23 @@ class Opener:
 
         Raises:
             UnsupportedHost: it is no host for us.
-            UnitError: systemd cannot be asked.
+            HostError: systemd cannot be asked.
         """
+        if self._plain is None:
+            self._plain = doors.open_host(self._chosen.root)
+            self._facts = facts.Facts(self._plain)
         clues = look.clues(self._plain, self._chosen)
         self._distribution = site.distribution(clues)
         where = site.locate(clues, self._chosen)
+        look.require_reach(self._plain, where)
         host = doors.open_host(self._chosen.root, socket=where.socket)
         self._facts = facts.Facts(host)
         return host, where
 
     def facts(self, where: site.Site | None, strategy: str) -> noderuntime.Facts:
         """Return what the node is; what cannot be found out is empty."""
+        if self._facts is None:
+            return noderuntime.Facts()
         try:
             return self._facts.read(where, distribution=self._distribution, strategy=strategy)
         except errors.AgentError:
