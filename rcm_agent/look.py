@@ -27,6 +27,20 @@ def clues(host: ports.Host, chosen: settings.Settings) -> site.Clues:
     )
 
 
+def require_reach(host: ports.Host, where: site.Site) -> None:
+    """Refuse a host of which a pod lacks what it must change or ask.
+
+    Raises:
+        UnsupportedHost: it lacks the configuration's directory, or the socket's.
+    """
+    for path, what in ((where.config, "configuration"), (where.socket, "socket")):
+        if not host.kernel.within_reach(path):
+            raise errors.UnsupportedHost(
+                f"containerd's {what} {path} is in no directory that is mounted into this pod",
+                advice="mount its directory into the agent's pod, at the same path",
+            )
+
+
 def observe(host: ports.Host, *, unit: str, handlers: Iterable[str]) -> plan.Observed:
     """Return the state of containerd and of the stable paths of `handlers`."""
     paths = sorted({settings.link(handler) for handler in handlers})

@@ -48,6 +48,10 @@ class Kernel(Protocol):
         """Follow every symbolic link; a missing last part is kept."""
         ...
 
+    def within_reach(self, path: str) -> bool:
+        """Tell whether what `path` leads to is in a directory of the host that the agent has."""
+        ...
+
     def read(self, path: str) -> bytes:
         """Return a file's whole content, links followed."""
         ...

@@ -17,8 +17,14 @@ from rcm_agent.work import Work
 
 
 def locate(host: ports.Host, chosen: settings.Settings) -> site.Site:
-    """Find containerd on the host."""
-    return site.locate(look.clues(host, chosen), chosen)
+    """Find containerd on the host.
+
+    Raises:
+        UnsupportedHost: this host cannot be served, or not from this pod.
+    """
+    where = site.locate(look.clues(host, chosen), chosen)
+    look.require_reach(host, where)
+    return where
 
 
 @contextmanager

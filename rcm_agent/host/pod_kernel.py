@@ -49,6 +49,10 @@ class PodKernel(kernel.RealKernel):
         found = super().present([path for path in paths if path not in outside])
         return found | self._outside.present(outside) if outside else found
 
+    def within_reach(self, path: str) -> bool:
+        """Tell whether what `path` leads to is mounted."""
+        return self._inside(self.realpath(path))
+
     def realpath(self, path: str) -> str:
         """Follow every symbolic link as the host does."""
         if self._inside(path):

@@ -144,3 +144,23 @@ def test_what_is_mounted_is_changed_at_once(kernels):
 
 def test_directories_above_the_mounts_are_made_durable_by_the_host(kernels):
     files.settle(kernels[1], ["/opt/rcm/journal.json", "/etc/containerd/config.toml"])
+
+
+@pytest.mark.parametrize(
+    ("path", "reached"),
+    [
+        ("/etc/containerd/config.toml", True),
+        ("/etc/containerd/not/yet", True),
+        (f"{TREE}/inside", True),
+        ("/var/run/containerd/containerd.sock", True),
+        ("/etc/containerd/outside", False),
+        ("/etc/containerd/outside/plain", False),
+        ("/etc/machine-id", False),
+        ("/etc/containerd/../machine-id", False),
+    ],
+)
+def test_only_what_is_mounted_is_within_reach(kernels, path, reached):
+    on_host, in_pod = kernels
+
+    assert in_pod.within_reach(path) == reached
+    assert on_host.within_reach(path)

@@ -78,6 +78,8 @@ class Disk:
         self.writers: Counter[int] = Counter()
         """Inodes that are open for writing: they cannot be executed (ETXTBSY)."""
         self.tmpfs = tmpfs
+        self.out_of_reach: tuple[str, ...] = ()
+        """Directories that are not mounted into the agent's pod."""
         self._next = ROOT
         for number, path in enumerate(tmpfs, start=1):
             self.makedirs(path)

@@ -64,6 +64,10 @@ class FakeKernel:
             links=inode.links,
         )
 
+    def within_reach(self, path: str) -> bool:
+        real = self.disk.realpath(path)
+        return not any(real.startswith(f"{far}/") for far in self.disk.out_of_reach)
+
     def present(self, paths: Sequence[str]) -> frozenset[str]:
         return frozenset(path for path in paths if self.lstat(path) is not None)
 
