@@ -116,7 +116,9 @@ def _proposal(
     observed: plan.Observed,
 ) -> Proposal:
     found = configure.choose(work, before, configure.with_shims(work.current, shims_after))
-    after = configure.generation(shims_after, before=before, found=found)
+    after = configure.generation(
+        shims_after, before=before, found=found, former=work.current.strategy
+    )
     changes = plan.links(work.current, after, observed.links)
     operation = plan.operation(
         before=work.current,

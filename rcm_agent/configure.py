@@ -121,13 +121,20 @@ def _without_ours(before: Before, owned: tuple[model.Owned, ...]) -> ports.Files
 
 
 def generation(
-    shims: tuple[records.Installed, ...], *, before: Before, found: Configuration
+    shims: tuple[records.Installed, ...], *, before: Before, found: Configuration, former: str
 ) -> records.Generation:
-    """Return the generation that the edit leads to."""
+    """Return the generation that the edit leads to.
+
+    Args:
+        shims: What is installed then.
+        before: The configuration as it is.
+        found: The edit.
+        former: The strategy that the configuration was last edited by; empty if never.
+    """
     return records.Generation(
         shims=tuple(sorted(shims, key=lambda s: s.name)),
         owned=found.owned,
-        strategy=found.edit.strategy,
+        strategy=found.edit.strategy if found.files else former or found.edit.strategy,
         tree="",
         containerd=before.version,
     )
