@@ -47,6 +47,7 @@ BUILDERS = (
     ),
     Builder("image-agent", program_images.agent, stage=2),
     Builder("image-controller", program_images.controller, stage=2),
+    Builder("image-python", program_images.python, stage=2),
 )
 
 
