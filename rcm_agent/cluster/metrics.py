@@ -161,6 +161,11 @@ class Metrics(measures.Measures):
             for metric, samples in gauges.of(status, self._succeeded).items():
                 self.show(metric, samples)
 
+    def watched(self, age_s: float | None, failures: int) -> None:
+        """Show how the watch is; `age_s` is None before the first list."""
+        self.show(gauges.WATCH_AGE, () if age_s is None else [((), age_s)])
+        self.show(gauges.WATCH_FAILURES, [((), float(failures))])
+
     def operation(self, kind: watchers.Kind, outcome: str, seconds: float) -> None:
         """Count the operation."""
         self._beat()

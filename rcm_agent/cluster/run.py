@@ -70,7 +70,7 @@ class Program:
             (chosen.metrics_host, chosen.metrics_port),
             alive=self._pulse.alive,
             ready=self._pulse.ready,
-            metrics=self._told.text,
+            metrics=self._metrics,
         )
 
     def run(self) -> None:
@@ -110,6 +110,12 @@ class Program:
     def _heard(self) -> None:
         self._pulse.read()
         self._wake.set()
+
+    def _metrics(self) -> bytes:
+        heard = self._follower.health
+        age_s = time.monotonic() - heard.heard_at if heard.synced else None
+        self._told.watched(age_s, heard.failures)
+        return self._told.text()
 
     def _node_uid(self) -> str:
         try:

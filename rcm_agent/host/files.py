@@ -13,6 +13,12 @@ from pathlib import PurePosixPath
 
 from rcm_agent import errors, ports
 
+_DISK = "check the disk, the mount and the permissions of that path"
+_RIGHTS = (
+    "make root the owner and the group of that file, without attributes (lsattr): an agent in a "
+    "pod has no right to change what belongs to others"
+)
+
 TEMPORARY = ".rcm-tmp"
 """Ends every temporary name: never `.toml`, which containerd's import globs would read."""
 
@@ -250,5 +256,5 @@ def _discard(kernel: ports.Kernel, temporary: str) -> None:
 def _failed(verb: str, path: str, error: OSError) -> errors.HostError:
     return errors.HostError(
         f"cannot {verb} {path}: {errors.clip(error.strerror or str(error))}",
-        advice="check the disk, the mount and the permissions of that path",
+        advice=_RIGHTS if isinstance(error, PermissionError) else _DISK,
     )

@@ -128,6 +128,16 @@ def test_what_happens_is_counted(told: metrics.Metrics):
         assert found[f"rcm_agent_{name}_total[]"] == 1
 
 
+def test_the_watch_is_shown_once_it_is_there(told: metrics.Metrics):
+    told.watched(None, 3)
+    assert value(told, "rcm_agent_watch_age_seconds") is None
+    assert value(told, "rcm_agent_watch_failures") == pytest.approx(3)
+
+    told.watched(12.5, 0)
+
+    assert value(told, "rcm_agent_watch_age_seconds") == pytest.approx(12.5)
+
+
 def test_wild_words_do_not_become_series(told: metrics.Metrics):
     for number in range(200):
         told.operation("fetch", f"Reason{number}", 1)

@@ -124,18 +124,25 @@ def test_a_shim_is_installed_and_removed(pod: agent_pod.AgentPod):
     assert after.stored == []
 
 
-def test_a_file_of_another_owner_is_refused_with_words(pod: agent_pod.AgentPod):
+@pytest.mark.parametrize(
+    "rights",
+    [pytest.param("nobody:root 600", id="unreadable"), pytest.param("root:adm 644", id="readable")],
+)
+def test_a_file_of_another_owner_is_refused_with_words(pod: agent_pod.AgentPod, rights: str):
     """Without CAP_DAC_OVERRIDE and CAP_CHOWN, root is an ordinary user of other users' files."""
     host = pod.host
     manifest = host.manifest(OLD, path="/run/rcm/shims.yaml")
-    config = host.node.read("/etc/containerd/config.toml")
-    host.sh("chown nobody /etc/containerd/config.toml; chmod 600 /etc/containerd/config.toml")
+    before = host.look()
+    config = "/etc/containerd/config.toml"
+    owner, mode = rights.split()
+    host.sh(f"chown {owner} {config}; chmod {mode} {config}")
     try:
         done = pod.run("apply", "-f", manifest)
     finally:
-        host.sh("chown root /etc/containerd/config.toml; chmod 644 /etc/containerd/config.toml")
+        host.sh(f"chown root:root {config}; chmod 644 {config}")
 
     assert done.code != 0
-    assert "/etc/containerd/config.toml" in done.error
+    assert config in done.error
     assert "owner" in done.advice
-    assert config == host.node.read("/etc/containerd/config.toml")
+    assert before.config == host.look().config
+    assert host.look().containerd == before.containerd
