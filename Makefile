@@ -67,7 +67,7 @@ lint: $(STAMP)
 	.venv/bin/lint-imports
 	.venv/bin/deptry .
 	.venv/bin/codespell
-	.venv/bin/shellcheck .ci/run
+	.venv/bin/shellcheck .ci/run images/trim
 	$(PYTHON) -m rcm_agent.host.proto.generate --check
 	$(PYTHON) -m rcm_api.crd --check
 
