@@ -98,12 +98,11 @@ def _of_sandbox(
 ) -> Iterable[ports.Process]:
     mine = [p for p in shims if _sandbox(p) == sandbox]
     members = _with_descendants(mine, seen.processes)
-    if any(p.started >= containerd.started for p in mine):
-        return ()  # somebody starts, deletes or serves it right now
     running = [p for p in members if p.pid in {task.pid for task in seen.tasks}]
     known = {task.id for task in seen.tasks} | {s.id for s in seen.sandboxes if s.ready}
     if sandbox not in known and not running:
-        orphans = members
+        # A young one: containerd makes or deletes the sandbox right now.
+        orphans = () if any(p.started >= containerd.started for p in mine) else members
     else:
         orphans = _guests(members, running, host=containerd.space)
     return (p for p in orphans if 0 < p.started < containerd.started)

@@ -67,9 +67,16 @@ def test_what_containerd_knows_is_left_alone():
 
 def test_a_new_guest_beside_a_forgotten_one_is_left_alone():
     new = changed(shim(15, 10, space="pid:[4]"), started=SINCE + 50)
+    its_helper = changed(shim(16, 10), started=SINCE + 49)
     tasks = (task(13, "pod"), task(15, "again"))
 
-    assert find(*TREE, new, tasks=tasks) == {14}
+    assert find(*TREE, new, its_helper, tasks=tasks) == {14}
+
+
+def test_a_guest_that_is_just_being_made_is_left_alone():
+    new = changed(shim(15, 10, space="pid:[4]"), started=SINCE + 50)
+
+    assert find(*TREE, new, tasks=(task(13, "pod"),)) == {14}
 
 
 def test_a_ready_sandbox_whose_process_is_not_seen_is_left_alone():
