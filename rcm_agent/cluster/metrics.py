@@ -63,7 +63,7 @@ DOWNLOAD_BYTES = Metric(
     kind="counter",
     unit="bytes",
     labels=(),
-    help="Bytes of artifacts that came over the network.",
+    help="Bytes of artifacts that were fetched.",
 )
 DOWNLOAD_SECONDS = Metric(
     name="rcm_agent_download_seconds",
