@@ -14,7 +14,7 @@ from tests.e2e import objects
 from tests.testbed import clusters, errors, nodes
 
 # A second Shim or a drain is noticed within five seconds; the rest is for a busy machine.
-PATIENCE_S = 90.0
+PATIENCE_S = 40.0
 SHIM = "shims.runtime.spinkube.dev"
 RUNTIME = "noderuntimes.runtime.spinkube.dev"
 
@@ -78,8 +78,8 @@ class View:
 
     def entry(self, node: str, shim: str) -> Document:
         """Return what a node's agent says of a Shim, empty if nothing."""
-        found = self.cluster.get(RUNTIME, "--ignore-not-found", node) if node else {}
-        seen = found.get("status", {}).get("shims", [])
+        runtimes = {each["metadata"]["name"]: each for each in self.cluster.get(RUNTIME)["items"]}
+        seen = runtimes.get(node, {}).get("status", {}).get("shims", [])
         return next((each for each in seen if each["name"] == shim), {})
 
     def labelled(self, shim: str) -> set[str]:
@@ -142,7 +142,9 @@ class View:
         """
         return int(self.wait_phase(node, shim, "Draining").get("inUse", 0))
 
-    def wait_available(self, deployment: str, replicas: int) -> list[Document]:
+    def wait_available(
+        self, deployment: str, replicas: int, *, timeout_s: float = PATIENCE_S
+    ) -> list[Document]:
         """Wait until a Deployment's pods, and no others of it, are ready; return them.
 
         Raises:
@@ -158,6 +160,7 @@ class View:
             f"{replicas} pods of {deployment}",
             lambda: self.cluster.get("pods", label)["items"],
             good=lambda pods: len(pods) == replicas and all(map(is_ready, pods)),
+            timeout_s=timeout_s,
         )
         return typing.cast("list[Document]", found)
 
@@ -205,6 +208,10 @@ class View:
         """Return a node as the agent's own tests see it."""
         return hosts.Host(self.cluster.nodes[node])
 
+    def node_of(self, pod: Document) -> nodes.Node:
+        """Return the node that a Pod runs on."""
+        return self.cluster.nodes[pod["spec"]["nodeName"]]
+
     def look(self, *node_names: str) -> dict[str, hosts.Look]:
         """Look at nodes from inside, at all when none is named."""
         chosen = node_names or tuple(self.cluster.nodes)
@@ -212,10 +219,16 @@ class View:
             return dict(zip(chosen, pool.map(lambda n: self.host(n).look(), chosen), strict=True))
 
 
-def shim_processes(node: nodes.Node) -> list[str]:
-    """Return the command lines of our shims' processes, one per sandbox."""
-    said = node.exec(["pgrep", "--full", "--list-full", "^/opt/rcm/bin/"], check=False).stdout
-    return [line for line in said.splitlines() if re.search(r" -id ", line)]
+def shim_sandboxes(node: nodes.Node) -> set[str]:
+    """Return the IDs of the sandboxes that processes of our shims belong to."""
+    said = node.exec(["pgrep", "--full", "--list-full", "^/opt/rcm/"], check=False).stdout
+    return set(re.findall(r" -id (\w+)", said))
+
+
+def cri_sandboxes(node: nodes.Node, handler: str) -> set[str]:
+    """Return the IDs of the sandboxes that containerd knows of a handler."""
+    said = node.ctr("containers", "list").stdout
+    return {line.split()[0] for line in said.splitlines() if handler in line and "pause" in line}
 
 
 def _containers(pod: Document) -> set[tuple[str, int]]:
