@@ -296,5 +296,5 @@ def stop_kept() -> None:
 
 def _client() -> docker.DockerClient:
     machine.ensure_daemon()
-    nodes.remove_leftovers_once()
+    labels.remove_leftovers_once()
     return docker.from_env(timeout=_DOCKER_TIMEOUT_S)

@@ -16,7 +16,7 @@ import docker
 import docker.models.containers
 import docker.types
 
-from tests.testbed import controlplane, image, kube, networks, nodes
+from tests.testbed import controlplane, image, kube, networks, node_containers, nodes
 
 _RECIPE = pathlib.Path(__file__).parent / "cluster_node"
 _POD_NETWORK = pathlib.Path(__file__).parent / "node_image" / "10-rcm.conflist"
@@ -82,8 +82,8 @@ def create(
             *(docker.types.Mount(target, None, type="volume") for target in _DISKS),
             mount("/usr/local/bin/kubelet", str((kube.programs() / "kubelet").resolve())),
         ],
-        volumes=[":".join(each) for each in nodes.agent_mounts()],
-        **nodes.unprivileged_flags(),
+        volumes=[":".join(each) for each in node_containers.agent_mounts()],
+        **node_containers.unprivileged_flags(),
     )
 
 

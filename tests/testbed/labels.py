@@ -8,6 +8,7 @@ next run, or `python -m tests.testbed down`, removes those whose process is gone
 import collections.abc
 import concurrent.futures
 import contextlib
+import functools
 import os
 import pathlib
 
@@ -42,6 +43,16 @@ def remove_leftovers(client: docker.DockerClient, *, everything: bool = False) -
             volume.remove(force=True)
             removed.append(str(volume.name))
     return removed
+
+
+@functools.cache
+def remove_leftovers_once() -> None:
+    """Remove what killed runs left behind, the first time that a process asks."""
+    client = docker.from_env()
+    try:
+        remove_leftovers(client)
+    finally:
+        client.close()
 
 
 def remove_kept(client: docker.DockerClient) -> list[str]:
