@@ -26,6 +26,7 @@ from rcm_agent.cluster import (
     settings,
     writer,
 )
+from rcm_agent.host import allocator
 from rcm_api import names, serving
 from rcm_api.client import api, backoff, credentials, errors, reflector, resources, transport
 
@@ -35,6 +36,8 @@ MANAGER = f"{names.MANAGER}-agent"
 """Field manager of the status."""
 SURPRISE = backoff.Backoff(base_s=1.0, cap_s=60.0)
 """After an error that nobody expected."""
+LONG_S = 0.25
+"""A turn that took longer did something; what that left in memory is given back."""
 LAST_WORDS_S = 3.0
 """Given to the last status when we stop."""
 
@@ -127,7 +130,10 @@ class Program:
         self._wake.clear()
         began = time.monotonic()
         wait = self._loop.turn()
-        self._told.turn(time.monotonic() - began)
+        took_s = time.monotonic() - began
+        self._told.turn(took_s)
+        if took_s > LONG_S:
+            allocator.give_back()
         if not self._stop.is_set():
             self._wake.wait(wait)
 

@@ -12,6 +12,7 @@ import time
 import structlog
 
 from rcm_agent.cluster import run, settings
+from rcm_agent.host import allocator
 from rcm_api import log
 from rcm_api.client import credentials, errors, http
 
@@ -24,6 +25,7 @@ COLLECT_EVERY = 5_000
 
 def start(chosen: settings.Settings) -> int:
     """Run until a signal comes; returns the exit code."""
+    allocator.few_arenas()
     log.configure(sys.stderr, as_json=chosen.log_json, debug=chosen.debug)
     try:
         logins = credentials.find(chosen.kubeconfig, environ=os.environ, now=time.monotonic)
@@ -33,6 +35,7 @@ def start(chosen: settings.Settings) -> int:
         _log.error("cannot run", problem=str(error))
         return 1
 
+    allocator.give_back()
     gc.freeze()  # modules live as long as we do: collections need not look at them
     gc.set_threshold(COLLECT_EVERY)
     # Waited for and not handled: a handler runs inside of whatever holds a lock at that moment.

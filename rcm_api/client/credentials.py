@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-import yaml
-
 from rcm_api.client import errors
 
 POD_FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -145,12 +143,14 @@ class Kubeconfig:
         return self._login
 
 
-_NONSENSE = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError)
-"""What the package raises for files of another shape (kubernetes 37.0, kube_config.py)."""
+_NONSENSE = (ValueError, TypeError, LookupError, AttributeError)
+"""What the package raises for files of another shape (kubernetes 37.0, kube_config.py), beside
+errors of YAML."""
 
 
 def _load(path: str, context: str) -> Any:
     import kubernetes  # noqa: PLC0415 - 26 MB, see above
+    import yaml  # noqa: PLC0415 - 2 MB
 
     package: Any = kubernetes  # it has no types
     found = package.client.Configuration()  # reads HTTPS_PROXY too
@@ -160,7 +160,7 @@ def _load(path: str, context: str) -> Any:
         )
     except (package.config.ConfigException, OSError) as error:
         raise errors.NoCredentials(f"cannot use the kubeconfig {path}: {error}") from error
-    except _NONSENSE as error:
+    except (yaml.YAMLError, *_NONSENSE) as error:
         raise errors.NoCredentials(f"{path} is no kubeconfig: {type(error).__name__}") from error
     return found
 
