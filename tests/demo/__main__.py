@@ -120,7 +120,6 @@ def _explained(term: terminal.Terminal) -> collections.abc.Iterator[None]:
         for words in (
             (*every, "shims,noderuntimes", "-o", "wide"),
             (*every, "pods", "-o", "wide"),
-            ("kubectl", "describe", "shims"),
             ("kubectl", "logs", "-n", "rcm-system", "deployment/rcm-controller", _LAST_LINES),
             ("kubectl", "logs", "-n", "rcm-agents", "daemonset/rcm-agent", _LAST_LINES),
         ):

@@ -21,7 +21,12 @@ _REPLICAS, _MORE_REPLICAS = 4, 6
 _PATIENCE_S = 90.0
 _SCHEDULER = "events", "--field-selector=reason=FailedScheduling"
 _FIRST_MESSAGE = "--output=jsonpath={.items[0].message}"
-_EXES = "for p in /proc/[0-9]*; do readlink $p/exe; done | grep ^/opt/rcm/ | sort | uniq -c"
+# What the shims of running pods were started from; each pod has five processes.
+_BINARIES = "pgrep -fa ^/opt/rcm/ | cut -d' ' -f2 | sort | uniq -c"
+_USE = (
+    "--output=custom-columns=NODE:.metadata.name,PHASE:.status.shims[0].phase,"
+    "IN USE:.status.shims[0].inUse,MESSAGE:.status.shims[0].message"
+)
 
 Seen = typing.Any
 
@@ -62,7 +67,7 @@ class Story:
             self._write(name, documents.shim(web.release(version, url=url), arch=arch))
         self._write(HELLO, documents.hello())
         documents.install(self._directory / INSTALL)
-        wasm = components.http_server(f"{documents.GREETING}\n")
+        wasm = components.http_server(f"{documents.GREETING}\n", log="answered a request\n")
         archives = [
             program_images.agent().archive,
             program_images.controller().archive,
@@ -105,6 +110,7 @@ class Story:
         self._write(CLIENT, documents.client(addresses))
         self._term.run("kubectl", "apply", "-f", CLIENT)
         self._answered(more_than=0)
+        self._term.run("kubectl", "logs", "deployment/hello", "--all-pods", "--prefix", "--tail=1")
         self._term.run("kubectl", "logs", "client", "--tail=1")
 
     def _upgrade(self) -> None:
@@ -130,6 +136,7 @@ class Story:
         with self._watching(("noderuntimes",)):
             self._term.run("kubectl", "delete", "shim", "wasmtime", "--wait=false")
             self._await_draining()
+            self._term.run("kubectl", "get", "noderuntimes", _USE)
             self._term.run("kubectl", "delete", "deployment/hello", "pod/client")
             self._term.run("kubectl", "wait", "--for=delete", "shim/wasmtime", "--timeout=90s")
         self._term.say("What is left on the nodes")
@@ -157,8 +164,8 @@ class Story:
 
     def _show_versions(self) -> None:
         for name in self._names:
-            said = self._in(name, _EXES)
-            _demand(len(said.splitlines()) == 2, f"not two versions in use: {said}")
+            used = self._in(name, _BINARIES).splitlines()
+            _demand(len(used) == 2, f"not two versions in use: {used}")
 
     def _restarts(self) -> int:
         found = self._cluster.get("pods", "--all-namespaces")["items"]
