@@ -11,17 +11,25 @@ from tests.simulation.cluster import KINDS, Change, Cluster
 class Cache:
     """What one controller knows: as late as its watches are, and never going back.
 
-    Three promises of the runtime are taken for granted here, and tested where it is: a process
-    begins with a consistent list; its own writes are in its cache at once, also those whose reply
-    was lost; who becomes the leader has seen everything that was written before.
+    Two promises of the runtime are taken for granted here, and tested where it is: its own writes
+    are in its cache at once, also those whose reply was lost; who becomes the leader has seen all
+    Shims and NodeRuntimes that were written before.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.objects: dict[str, dict[str, Any]] = {k: dict(cluster.objects[k]) for k in KINDS}
-        self.at = {kind: len(cluster.log[kind]) for kind in KINDS}
+        self.objects: dict[str, dict[str, Any]] = {k: {} for k in KINDS}
+        self.at = dict.fromkeys(KINDS, 0)
         self.lag = dict.fromkeys(KINDS, 0.0)
         self.seen: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
+
+    def list_anew(self, kind: str, stale_s: float) -> None:
+        """Take a list in place of everything, as it was that long ago; the watch goes on there."""
+        self.objects[kind], self.seen[kind], self.at[kind] = {}, {}, 0
+        lag, self.lag[kind] = self.lag[kind], stale_s
+        for change in self._news(kind):
+            self.take(kind, change)
+        self.lag[kind] = lag
 
     def catch_up(self) -> bool:
         """Take in what the watches have brought; tell whether there was anything."""
@@ -53,7 +61,10 @@ class Cache:
         return True
 
     def hurry(self) -> None:
-        """See everything that was written until now."""
-        lag, self.lag = self.lag, dict.fromkeys(KINDS, 0.0)
-        self.catch_up()
-        self.lag = lag
+        """List Shims and NodeRuntimes beside the watch, as `Controller` does when a term begins."""
+        for kind in ("shims", "runtimes"):
+            for change in self._newest(kind):
+                self.take(kind, change)
+
+    def _newest(self, kind: str) -> list[Change]:
+        return self.cluster.log[kind][self.at[kind] :]

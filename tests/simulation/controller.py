@@ -33,6 +33,8 @@ class Faults:
     write: float = 0.0
     """Of a write: refused, failed, done without a reply, held up, or the process dies."""
     lease: float = 0.0
+    stale_s: float = 0.0
+    """How old a list may be: of an API server that lags behind the one that was asked before."""
     lag_s: float = 0.3
 
 
@@ -62,6 +64,8 @@ class Controller:
     def start(self) -> None:
         """Begin with empty hands."""
         self.cache = Cache(self.cluster)
+        for kind in KINDS:
+            self.list_anew(kind)
         self.life += 1
         self.renewed = float("-inf")
         self.lease_seen = (self.cluster.lease.revision, self.cluster.now)
@@ -98,6 +102,10 @@ class Controller:
         """Stop the process for a while, as SIGSTOP does."""
         self.scheduler.tell(self.name, f"held {seconds:.1f} s")
         self.held_until = self.cluster.now + seconds
+
+    def list_anew(self, kind: str) -> None:
+        """List, as at the start and after a 410."""
+        self.cache.list_anew(kind, self.scheduler.random.random() * self.faults.stale_s)
 
     def freeze(self, kind: str) -> None:
         """Let a watch go silent until its deadline."""
@@ -218,11 +226,15 @@ class Controller:
             self.scheduler.tell(self.name, "lost the reply, and read the object again")
 
     def _refuse_old_view(self, action: actions.Action) -> None:
-        """A Shim is written with the resource version that was looked at, as `apply` does."""
+        """Shims and Nodes are written with the version that was looked at, as `apply` does."""
         if isinstance(action, actions.SetFinalizer | actions.WriteShimStatus):
-            name = action.shim
-            if self.view["shims"].get(name) is not self.cluster.shims.get(name):
-                raise Refused("the Shim has been changed meanwhile")
+            kind, name = "shims", action.shim
+        elif isinstance(action, actions.LabelNode):
+            kind, name = "nodes", action.node
+        else:
+            return
+        if self.view[kind].get(name) is not self.cluster.objects[kind].get(name):
+            raise Refused(f"{kind}/{name} has been changed meanwhile")
 
     def _badly(self, action: actions.Action) -> None:
         kind = self.scheduler.random.choice(("failed", "lost", "late", "held", "killed", "rest"))

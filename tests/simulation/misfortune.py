@@ -117,6 +117,10 @@ class Misfortune(Parts):
     def watch_freezes(self) -> None:
         self._controller().freeze(self.scheduler.random.choice(KINDS))
 
+    def history_is_gone(self) -> None:
+        """A watch is answered 410."""
+        self._controller().list_anew(self.scheduler.random.choice(KINDS))
+
     def clock_steps(self) -> None:
         self._controller().skew = self.scheduler.random.choice((0, 0, -300, 300, 20))
 
@@ -127,6 +131,7 @@ class Misfortune(Parts):
         faults.write = draw.choice((0, 0.01, 0.05, 0.3))
         faults.lease = draw.choice((0, 0, 0.1, 0.8))
         faults.lag_s = draw.choice((0.1, 1, 5, 20))
+        faults.stale_s = draw.choice((0, 0, 5, 60))
 
     def _controller(self) -> Controller:
         return self.scheduler.random.choice(self.controllers)

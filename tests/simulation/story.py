@@ -30,7 +30,7 @@ class Story(Misfortune, People):
     def end_well(self) -> None:
         """End all faults; releases may stay as bad as they are, or become good."""
         faults = self.controllers[0].faults
-        faults.write, faults.lease, faults.lag_s = 0.0, 0.0, 0.1
+        faults.write, faults.lease, faults.lag_s, faults.stale_s = 0.0, 0.0, 0.1, 0.0
         self.fleet.lost_writes, self.calm = 0.0, True
         for replica in self.controllers:
             replica.skew = 0.0
@@ -79,6 +79,7 @@ _EVENTS: tuple[tuple[Callable[[Story], None], float], ...] = (
     (Story.controller_dies, 2),
     (Story.controller_is_held, 3),
     (Story.watch_freezes, 2),
+    (Story.history_is_gone, 2),
     (Story.clock_steps, 1),
     (Story.weather_changes, 3),
 )

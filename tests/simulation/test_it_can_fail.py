@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
+
+import msgspec
 import pytest
 
-from rcm_controller import canaries, labels, policies, quota, waves
+from rcm_api.noderuntime import Wanted
+from rcm_controller import actions, canaries, labels, policies, quota, removal, waves
 from rcm_controller.canaries import Stage
-from tests.simulation import cache, life
+from tests.fakes import standin
+from tests.simulation import cache, controller, directed, life
 from tests.simulation.scene import Broken
 
 pytestmark = pytest.mark.timeout(120)
@@ -39,7 +45,94 @@ def test_a_wrong_planner_is_noticed(name, monkeypatch):
     assert broken()
 
 
-def test_a_new_leader_that_has_not_seen_everything_is_noticed(monkeypatch):
-    monkeypatch.setattr(cache.Cache, "hurry", lambda _self: None)
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_removal_before_the_label_is_off_is_noticed(wrong, monkeypatch):
+    """A label that could not be taken off stays while its node is asked to clean up."""
+    found = directed.cluster(1, 4)
+    directed.apply(found, "a", 1, max_update=4)
+    directed.pass_time(found, 20)
+    if wrong:
+        monkeypatch.setattr(removal, "labelled", lambda *_args: False)
+    monkeypatch.setattr(controller.Controller, "_badly", fail_to_label)
+    found.controllers[0].faults.write = 1.0
+    view = found.cluster.shims["a"]
+    found.cluster.put("shims", "a", replace(view, deleting=found.cluster.time()))
 
-    assert broken(400)
+    with pytest.raises(Broken) if wrong else contextlib.nullcontext():
+        directed.pass_time(found, 5)
+
+
+def fail_to_label(self, action):
+    if not isinstance(action, actions.LabelNode):
+        self._well(action)
+
+
+def is_activation(action):
+    update = isinstance(action, actions.UpdateNodeRuntime)
+    return update and action.spec.shims[0].phase is Wanted.ACTIVE
+
+
+def due():
+    """Return a cluster whose nodes have fetched, and whose Shim is no longer paused."""
+    found = directed.cluster(1, 4, labels={"zone": "a"})
+    directed.fails(found, "a", 1, standin.Behaviour(apply_s=200))
+    chosen = {"selector": {"zone": "a"}, "max_update": 1}
+    directed.apply(found, "a", 1, paused=True, **chosen)
+    directed.pass_time(found, 5)
+    directed.apply(found, "a", 1, **chosen)
+    return found
+
+
+def out_of_sight(found, name):
+    """Let a node be one that the Shim does not choose: its place seems to be free."""
+    node = found.cluster.nodes[name]
+    found.cluster.put("nodes", name, msgspec.structs.replace(node, labels={"zone": "b"}))
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_lost_reply_that_nobody_looks_after_is_noticed(wrong, monkeypatch):
+    found, lost = due(), []
+
+    def lose(self, action):
+        if lost or not is_activation(action):
+            self._well(action)
+            return
+        lost.append(action.node)
+        self.freeze("runtimes")
+        if wrong:
+            self.judge.write(self, action)
+        else:
+            self._well(action, reply=False)
+        out_of_sight(found, action.node)
+
+    monkeypatch.setattr(controller.Controller, "_badly", lose)
+    found.controllers[0].faults.write = 1.0
+
+    with pytest.raises(Broken, match="allowed 1") if wrong else contextlib.nullcontext():
+        directed.pass_time(found, 3)
+    assert len(lost) == 1
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_new_leader_that_has_not_seen_everything_is_noticed(wrong, monkeypatch):
+    found, dead = due(), []
+
+    def die(self, action):
+        self._well(action)
+        if dead or not is_activation(action):
+            return
+        dead.append(self)
+        self.life += 1
+        self.renewed = float("-inf")
+        (other,) = set(found.controllers) - {self}
+        other.cache.lag["runtimes"] = controller.FREEZE_S
+        out_of_sight(found, action.node)
+
+    if wrong:
+        monkeypatch.setattr(cache.Cache, "hurry", lambda _self: None)
+    monkeypatch.setattr(controller.Controller, "_badly", die)
+    found.controllers[0].faults.write = 1.0
+
+    with pytest.raises(Broken, match="allowed 1") if wrong else contextlib.nullcontext():
+        directed.pass_time(found, 3)
+    assert len(dead) == 1

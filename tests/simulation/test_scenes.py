@@ -6,66 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from rcm_api import noderuntime, shim, shim_status
+from rcm_api import noderuntime, shim_status
 from rcm_api.noderuntime import Phase
-from rcm_controller import views
 from tests.fakes import standin
-from tests.simulation import life, oracle
+from tests.simulation import oracle
+from tests.simulation.directed import apply, cluster, fails, pass_time, releases
 
 pytestmark = pytest.mark.timeout(60)
 SEEDS = range(8)
-MINUTE = 60.0
-FACTS = noderuntime.Facts(os="linux", arch="amd64", distribution="debian", containerd="1.7.24")
-URL = "https://example.com/{}/{}.tar.gz"
-
-
-def cluster(seed, nodes, *, facts=lambda _index: FACTS):
-    """Return a cluster without a Shim."""
-    found = life.born(seed)
-    for index in range(nodes):
-        found.fleet.join(f"n{index}", facts(index), {}, supported=True)
-    return found
-
-
-def apply(found, name, release, **rollout):
-    """Create or edit a Shim."""
-    url = URL.format(name, release)
-    artifact = shim.Artifact(
-        os="linux", arch="amd64", location=url, sha256=standin.content(url), binary=None
-    )
-    wanted = shim.Shim(
-        name=name,
-        artifacts=(artifact,),
-        runtime_class=shim.RuntimeClass(name=name, handler=name),
-        options={},
-        rollout=shim.Rollout(**{"soak_seconds": 5, **rollout}),
-    )
-    former = found.cluster.shims.get(name)
-    view = former or views.ShimView(
-        name=name,
-        uid=f"uid-{name}",
-        generation=0,
-        created=found.cluster.time(),
-        wanted=wanted,
-        problem=None,
-        status=shim_status.ShimStatus(),
-    )
-    edited = replace(view, wanted=wanted, generation=view.generation + 1)
-    found.cluster.put("shims", name, edited)
-
-
-def releases(found, name):
-    """Return how many machines have which digest, and the phases they are in."""
-    entries = [m.state.entries.get(name) for m in found.fleet.machines.values()]
-    return [e.digest[:6] if e else "" for e in entries], [e.phase if e else None for e in entries]
-
-
-def fails(found, name, release, behaviour):
-    found.fleet.behaviours[standin.content(URL.format(name, release))] = behaviour
-
-
-def pass_time(found, minutes):
-    found.scheduler.run(found.cluster.now + minutes * MINUTE)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
