@@ -91,9 +91,12 @@ def deletion(course: Course, survey: Survey) -> str:
         rest = listed(list(finalizers.remains(course, survey)))
         return f"Left: {rest}." if rest else "Nothing is left."
     message = f"{nodes(len(left))} not clean: {listed([c.node.name for c in left])}."
-    used = [c.node.name for c in left if c.state is State.DRAINING]
+    used = [c.node.name for c in left if c.state is State.DRAINING and removal.in_use(c)]
     if used:
         message += f" Pods still use the shim on {listed(used)}: delete or move them."
+    failed = [own_words(c) for c in left if c.state is State.REMOVAL_FAILED]
+    if failed:
+        message += f" {listed(failed)}."
     down = [c.node.name for c in left if not c.live]
     if down:
         deadline_s = int(world.policy.dead_node_deadline.total_seconds())

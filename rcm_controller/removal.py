@@ -80,15 +80,16 @@ def _costs(cell: Cell) -> bool:
 
 
 def _idle(cell: Cell) -> bool:
-    return _costs(cell) and not _in_use(cell)
+    return _costs(cell) and not in_use(cell)
 
 
-def _in_use(cell: Cell) -> bool:
+def in_use(cell: Cell) -> bool:
+    """Tell whether the node's agent has seen pods that use the shim."""
     return cell.seen is not None and cell.seen.in_use > 0
 
 
 def _place(cell: Cell) -> tuple[bool, bool, bytes]:
-    return cell.node.control_plane, _in_use(cell), waves.order(cell.node.uid, "")
+    return cell.node.control_plane, in_use(cell), waves.order(cell.node.uid, "")
 
 
 def _must_wait(cell: Cell, course: Course, control_plane: ControlPlane) -> bool:
@@ -104,7 +105,7 @@ def _room(course: Course, idle: list[Cell], world: World) -> Iterator[Question]:
 
     Only pods: a node that drains for another reason would be asked again first, and so for ever.
     """
-    draining = (c for c in course.leaving if c.state is State.DRAINING and c.live and _in_use(c))
+    draining = (c for c in course.leaving if c.state is State.DRAINING and c.live and in_use(c))
     for cell, _ in zip(sorted(draining, key=_place), idle, strict=False):
         if cell.entry is not None:
             yield cell, asks.hold(cell.entry, now=world.now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rcm_api.conditions import FALSE, TRUE, Condition
 from rcm_controller import canaries, phrases, quota, removal, runtime_classes, targets, waves
-from rcm_controller.courses import Aim, Course
+from rcm_controller.courses import Aim, Cell, Course
 from rcm_controller.runtime_classes import Holder
 from rcm_controller.states import State
 from rcm_controller.survey import Survey
@@ -141,7 +141,12 @@ def _is_blocked(found: Situation) -> bool:
     """Tell whether a deletion waits for nothing but pods and nodes that are down."""
     world = found.survey.world
     left = [c for c in found.course.leaving if not removal.forsaken(c, found.course, world)]
-    return bool(left) and all(c.state is State.DRAINING or not c.live for c in left)
+    return bool(left) and all(_drains(c) or not c.live for c in left)
+
+
+def _drains(cell: Cell) -> bool:
+    """Without pods in its way it is a moment's state: the agent goes on by itself."""
+    return cell.state is State.DRAINING and removal.in_use(cell)
 
 
 def _work(found: Situation) -> tuple[str, str]:

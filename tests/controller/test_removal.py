@@ -254,6 +254,7 @@ def test_a_deleted_shim_without_our_finalizer_is_not_held():
     [
         pytest.param({"asked": "a"}, "", "Deleting", id="at work"),
         pytest.param({"draining": "a"}, "", "DeletionBlocked", id="pods use the shim"),
+        pytest.param({"hangs": "a"}, "", "Deleting", id="no pod is in the way"),
         pytest.param({"asked": "a"}, "a", "DeletionBlocked", id="the node is down"),
         pytest.param({"asked": "a", "draining": "b"}, "", "Deleting", id="one is at work"),
         pytest.param({}, "", "Deleting", id="about to end"),
@@ -261,3 +262,10 @@ def test_a_deleted_shim_without_our_finalizer_is_not_held():
 )
 def test_a_deletion_says_whether_it_waits_for_a_person(states, down, expected):
     assert looks.told(leaving(down=down, **states), "Progressing") == ("True", expected)
+
+
+def test_a_deletion_names_pods_only_where_there_are_any_and_what_failed():
+    found = looks.message(leaving(draining="a", hangs="b", failed="c"), "Progressing")
+
+    assert "Pods still use the shim on a: " in found
+    assert " c: " in found
