@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from tests.e2e import objects, support, view
+from tests.e2e import objects, processes, support, view
 from tests.testbed import fileserver, shims
 
 pytestmark = [
@@ -68,7 +68,7 @@ def test_the_running_agent_has_no_rights_but_its_five_paths(
     product: support.Product, node: str
 ) -> None:
     pod = product.agent_pod(node)
-    process = view.process(product.node_of(pod), pod)
+    process = processes.pid(product.node_of(pod), pod)
     kernel, seen = status(product, node, process), mounts(product, node, process)
 
     assert {kernel[f"Cap{each}"] for each in ("Inh", "Prm", "Eff", "Bnd", "Amb")} == {NOTHING}
@@ -88,7 +88,7 @@ def test_the_running_agent_has_no_rights_but_its_five_paths(
 def test_the_running_controller_is_nobody(product: support.Product) -> None:
     for pod in product.controller_pods():
         node = pod["spec"]["nodeName"]
-        process = view.process(product.node_of(pod), pod)
+        process = processes.pid(product.node_of(pod), pod)
         kernel, seen = status(product, node, process), mounts(product, node, process)
 
         assert set(kernel["Uid"].split()) == {"65532"}
