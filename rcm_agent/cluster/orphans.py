@@ -100,11 +100,13 @@ def _of_sandbox(
     members = _with_descendants(mine, seen.processes)
     running = [p for p in members if p.pid in {task.pid for task in seen.tasks}]
     known = {task.id for task in seen.tasks} | {s.id for s in seen.sandboxes if s.ready}
-    if sandbox not in known and not running:
-        # A young one: containerd makes or deletes the sandbox right now.
-        orphans = () if any(p.started >= containerd.started for p in mine) else members
-    else:
+    orphans: Processes
+    if sandbox in known or running:
         orphans = _guests(members, running, host=containerd.space)
+    elif any(p.started >= containerd.started for p in mine):
+        orphans = ()  # containerd makes or deletes the sandbox right now
+    else:
+        orphans = members
     return (p for p in orphans if 0 < p.started < containerd.started)
 
 
