@@ -154,6 +154,8 @@ class Loop:
     def _serve(self, work: Work) -> float:
         self._recover(work)
         plan = self._decide(work)
+        if self._moved(work):
+            return 0.0
         self._sweep(work)
         actions = 0
         while not self._means.stopping() and self._act(work, plan):
@@ -170,6 +172,19 @@ class Loop:
         if self._sight is not None and self._sight.handlers is None:
             return rhythm.GATE_S
         return rhythm.GATE_S if plan.waits or self._repair.waits else rhythm.LOOK_S
+
+    def _moved(self, work: Work) -> bool:
+        """Tell whether an update put containerd's configuration or socket elsewhere."""
+        started = self._start_of()
+        foreign = not self._operations.restarted and None not in {self._started, started}
+        if not foreign or started == self._started:
+            return False
+        found = self._locate()
+        if found is not None and found[1] == work.site:
+            return False
+        _log.warning("containerd is another one now", former=work.site.evidence)
+        self._opened, self._started = found, None
+        return True
 
     def _cut(self, work: Work) -> float:
         """An operation is not over: the host waits for its former, or its new, state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import pytest
@@ -318,3 +319,23 @@ def again(rig):
         decode=api.ignore,
     )
     return copy
+
+
+def test_a_containerd_that_reads_another_file_after_an_update_is_found():
+    rig = ready()
+    first, where = rig.means().open()
+    other = dataclasses.replace(where, config="/etc/other.toml", evidence="an update")
+    seen = []
+
+    def found():
+        seen.append(other if len(rig.host.service.starts) > 2 else where)
+        return first, seen[-1]
+
+    rig.loop = loop.Loop(rig.means(open=found))
+    rig.wake()
+    rig.run(1)
+    rig.host.restart_containerd()
+    rig.run(40)
+
+    assert seen[0] == where
+    assert seen[-1] == other
