@@ -48,6 +48,9 @@ class DeleteNodeRuntime:
     node: str
     uid: str
     resource_version: str
+    gone: str = ""
+    """UID of the Node that must not be there any more, asked right before: what we know of Nodes
+    may be older than the object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,8 @@ class Applier:
         return seen.resource_version == action.resource_version
 
     def _delete_runtime(self, action: actions.DeleteNodeRuntime) -> bool:
+        if action.gone:
+            self._require_gone(action)
         self._client.delete(
             resources.NODERUNTIMES,
             action.node,
@@ -145,6 +147,20 @@ class Applier:
         )
         self._caches.runtimes.forget(action.node)
         return False
+
+    def _require_gone(self, action: actions.DeleteNodeRuntime) -> None:
+        """Ask for the Node itself; what is found goes into the cache.
+
+        Raises:
+            Conflict: it is there.
+        """
+        nodes, name = self._caches.nodes, action.node
+        selection = api.Selection(fields=f"metadata.name={name}")
+        for page in self._client.pages(resources.NODES, selection):
+            nodes.merge(page.items, version=page.resource_version, only=name)
+        found = nodes.views().get(name)
+        if name in nodes.unread() or (found is not None and found.uid == action.gone):
+            raise changed(f"Node {name}")
 
     def _create_class(self, action: actions.CreateRuntimeClass) -> bool:
         classes = self._caches.classes

@@ -172,5 +172,5 @@ def _strangers(world: World) -> Iterator[Action]:
         if name in world.unread or (node is not None and runtime.spec.node_uid == node.uid):
             continue
         if runtime.metadata.deletion_timestamp is None:
-            metadata = runtime.metadata
-            yield actions.DeleteNodeRuntime(name, metadata.uid, metadata.resource_version)
+            meta, gone = runtime.metadata, runtime.spec.node_uid
+            yield actions.DeleteNodeRuntime(name, meta.uid, meta.resource_version, gone)

@@ -271,6 +271,34 @@ def test_every_error_has_its_outcome(fault: faulty.Fault, outcome: Outcome):
     assert desk.do(action) is Outcome.OK
 
 
+def test_an_object_is_not_deleted_while_its_node_is_there():
+    """Whatever an old list of Nodes says."""
+    desk = Desk()
+    uid = node(desk).uid
+    made = desk.make(resources.NODERUNTIMES, runtime_document())
+    meta = made["metadata"]
+    delete = actions.DeleteNodeRuntime("a", meta["uid"], meta["resourceVersion"], uid)
+    desk.caches.nodes.replace([], version="1")
+
+    assert desk.do(delete) is Outcome.CONFLICT
+    assert desk.caches.nodes.views()["a"].uid == uid, "it is known now"
+
+    desk.user.delete(resources.NODES, "a")
+
+    assert desk.do(delete) is Outcome.OK
+    assert desk.found(resources.NODERUNTIMES, "a") is None
+    assert not desk.caches.nodes.views()
+
+
+def runtime_document() -> dict:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "NodeRuntime",
+        "metadata": {"name": "a"},
+        "spec": {"nodeUID": "u", "shims": []},
+    }
+
+
 @pytest.mark.parametrize(
     ("fault", "doubted"),
     [

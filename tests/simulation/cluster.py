@@ -170,6 +170,9 @@ class Cluster:
         found = self._at("runtimes", action.node, action.resource_version)
         if found.metadata.uid != action.uid:
             raise Refused("another object of that name")
+        node = self.nodes.get(action.node)
+        if action.gone and node is not None and node.uid == action.gone:
+            raise Refused("its Node is there")
         return "runtimes", self.drop("runtimes", action.node)
 
     def _create_class(self, action: actions.CreateRuntimeClass) -> tuple[str, Change]:
