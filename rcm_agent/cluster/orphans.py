@@ -100,14 +100,11 @@ def _of_sandbox(
     members = _with_descendants(mine, seen.processes)
     running = [p for p in members if p.pid in {task.pid for task in seen.tasks}]
     known = {task.id for task in seen.tasks} | {s.id for s in seen.sandboxes if s.ready}
-    orphans: Processes
     if sandbox in known or running:
-        orphans = _guests(members, running, host=containerd.space)
+        members = _guests(members, running, host=containerd.space)
     elif any(p.started >= containerd.started for p in mine):
-        orphans = ()  # containerd makes or deletes the sandbox right now
-    else:
-        orphans = members
-    return (p for p in orphans if 0 < p.started < containerd.started)
+        return ()  # containerd makes or deletes the sandbox right now
+    return (p for p in members if 0 < p.started < containerd.started)
 
 
 def _guests(
@@ -124,14 +121,11 @@ def _guests(
 def _with_descendants(
     roots: Iterable[ports.Process], processes: Iterable[ports.Process]
 ) -> Processes:
+    everybody = tuple(processes)
     found = {p.pid: p for p in roots}
-    rest = [p for p in processes if p.pid not in found]
-    while True:
-        children = [p for p in rest if p.parent in found]
-        if not children:
-            return tuple(found.values())
-        found |= {p.pid: p for p in children}
-        rest = [p for p in rest if p.pid not in found]
+    while children := [p for p in everybody if p.parent in found and p.pid not in found]:
+        found.update((p.pid, p) for p in children)
+    return tuple(found.values())
 
 
 def _sandbox(process: ports.Process) -> str:
