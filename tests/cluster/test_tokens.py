@@ -259,6 +259,86 @@ def test_the_policy_holds_the_controller_whatever_its_role_says(
         bench.reapply()
 
 
+CLASSES = "/apis/node.k8s.io/v1/runtimeclasses"
+SHIMS_OWN = {"apiVersion": "runtime.spinkube.dev/v1alpha1", "kind": "Shim", "name": "s", "uid": "u"}
+
+
+def runtime_class(name: str, *, ours: bool, **fields: object) -> dict[str, object]:
+    metadata = {"name": name}
+    if ours:
+        metadata["ownerReferences"] = [SHIMS_OWN]
+        fields = {"scheduling": {"nodeSelector": {LABEL: "ready"}}, **fields}
+    return {
+        "apiVersion": "node.k8s.io/v1",
+        "kind": "RuntimeClass",
+        "metadata": metadata,
+        "handler": name,
+        **fields,
+    }
+
+
+def replaced(holder: tokens.Holder, name: str, **changes: object) -> tokens.Answer:
+    path = f"{CLASSES}/{name}"
+    return holder.ask("PUT", path, {**holder.ask("GET", path).body, **changes})
+
+
+def test_the_controller_keeps_the_runtime_classes_of_shims(bench: tokens.Bench):
+    own = runtime_class("spin-v2", ours=True)
+
+    assert bench.controller.ask("POST", CLASSES, own).status == 201
+    assert replaced(bench.controller, "spin-v2", overhead={"podFixed": {"cpu": "1m"}}).status == 200
+    assert bench.controller.ask("DELETE", f"{CLASSES}/spin-v2").status == 200
+
+
+def test_the_controller_adopts_a_runtime_class_of_nobodys(bench: tokens.Bench):
+    bench.create(runtime_class("found", ours=False))
+    adopted = runtime_class("found", ours=True)
+
+    refused = replaced(bench.controller, "found", overhead={"podFixed": {"cpu": "1m"}})
+    body = {**bench.controller.ask("GET", f"{CLASSES}/found").body, **adopted}
+    version = bench.controller.ask("GET", f"{CLASSES}/found").body["metadata"]["resourceVersion"]
+    body["metadata"] = {**adopted["metadata"], "resourceVersion": version}
+
+    assert refused.status == 403
+    assert bench.controller.ask("DELETE", f"{CLASSES}/found").status == 403
+    assert bench.controller.ask("PUT", f"{CLASSES}/found", body).status == 200
+    assert bench.controller.ask("DELETE", f"{CLASSES}/found").status == 200
+
+
+@pytest.mark.parametrize("mark", ["managed-by", "owner"])
+def test_the_controller_changes_no_runtime_class_of_others(mark, bench: tokens.Bench):
+    foreign = runtime_class("gvisor", ours=False, handler="runsc")
+    if mark == "owner":
+        foreign["metadata"]["ownerReferences"] = [{**SHIMS_OWN, "kind": "Sandbox"}]
+    else:
+        foreign["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "Helm"}
+    bench.create(foreign)
+
+    for answer in (
+        replaced(bench.controller, "gvisor", scheduling={"nodeSelector": {LABEL: "ready"}}),
+        bench.controller.ask("DELETE", f"{CLASSES}/gvisor"),
+    ):
+        assert answer.status == 403
+        assert "its own, or nobody's" in answer.message
+    bench.plane.kubectl("delete", "runtimeclass", "gvisor")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"handler": "runc"}, id="runc"),
+        pytest.param({"handler": "kata-qemu"}, id="kata"),
+        pytest.param({"scheduling": {"nodeSelector": {"team": "a"}}}, id="nodes of others"),
+        pytest.param({"scheduling": {}}, id="all nodes"),
+        pytest.param({"metadata": {"name": "new"}}, id="of no Shim"),
+    ],
+)
+def test_the_controller_makes_no_runtime_class_but_a_shims(fields, bench: tokens.Bench):
+    made = {**runtime_class("new", ours=True), **fields}
+
+    assert bench.controller.ask("POST", CLASSES, made).status == 403
+
+
 def test_the_controller_tells_no_lies_about_nodes(bench: tokens.Bench):
     assert bench.controller.patch(status("worker-0"), told()).status == 403
     lease = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/worker-0"

@@ -196,8 +196,8 @@ class Bench:
 
     def _populate(self) -> None:
         for name in NODE_NAMES:
-            self._create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
-            self._create(
+            self.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+            self.create(
                 {
                     "apiVersion": "runtime.spinkube.dev/v1alpha1",
                     "kind": "NodeRuntime",
@@ -205,10 +205,11 @@ class Bench:
                     "spec": {"nodeUid": "0d4c4ba2-4b5c-4f2e-9d4e-0c6f3c1c8b5a", "shims": []},
                 }
             )
-        self._create(_pod("agent-0", "rcm-agents", "rcm-agent"))
-        self._create(_pod("controller-0", "rcm-system", "rcm-controller"))
+        self.create(_pod("agent-0", "rcm-agents", "rcm-agent"))
+        self.create(_pod("controller-0", "rcm-system", "rcm-controller"))
 
-    def _create(self, document: dict[str, Any]) -> None:
+    def create(self, document: dict[str, Any]) -> None:
+        """Create an object as an administrator."""
         self.plane.kubectl("apply", "--server-side", "-f-", stdin=json.dumps(document))
 
     def await_policies(self) -> None:
@@ -218,6 +219,9 @@ class Bench:
         own = f"{NODES}/worker-0?dryRun=All"
         foreign = {"metadata": {"labels": {"example.com/nobody-has-this": "y"}}}
         self.until(lambda: self.controller.patch(own, foreign).status == 403)
+        gone = "/apis/node.k8s.io/v1/runtimeclasses?dryRun=All"
+        runc = {"metadata": {"name": "runc"}, "handler": "runc"}
+        self.until(lambda: self.controller.ask("POST", gone, runc).status == 403)
 
     def until(self, true: collections.abc.Callable[[], bool]) -> None:
         deadline = time.monotonic() + _POLICY_TIMEOUT_S

@@ -9,15 +9,18 @@ from tests.testbed import controlplane
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(120)]
 ROLE = cluster.ROOT / "manifests" / "rbac" / "controller.yaml"
+POLICIES = cluster.ROOT / "manifests" / "policy"
 USER = "rcm-controller"
 SPACE = "rcm-system"
 
 
 @pytest.fixture
 def limited(control_plane: controlplane.ControlPlane) -> pathlib.Path:
-    """Give the login of the controller's account, which has our roles only."""
+    """Give the login of the controller's account: our roles only, and our policies in force."""
     if SPACE not in control_plane.kubectl("get", "namespaces", "--output=name"):
         control_plane.kubectl("create", "namespace", SPACE)
+    for policy in sorted(POLICIES.glob("controller-*.yaml")):
+        control_plane.kubectl("apply", "-f", str(policy))
     control_plane.kubectl("apply", "-f", str(ROLE))
     return control_plane.user(f"system:serviceaccount:{SPACE}:{USER}")
 

@@ -90,8 +90,8 @@ def test_an_agents_role_is_two_lines(source):
 def test_policies_refuse_when_they_cannot_be_asked():
     found = rendered("base")
 
-    for name in ("rcm-agent-own-node", "rcm-controller-node-labels"):
-        policy = found["ValidatingAdmissionPolicy", "", name]["spec"]
-        binding = found["ValidatingAdmissionPolicyBinding", "", name]["spec"]
+    for name in ("agent-own-node", "controller-node-labels", "controller-runtime-classes"):
+        policy = found["ValidatingAdmissionPolicy", "", f"rcm-{name}"]["spec"]
+        binding = found["ValidatingAdmissionPolicyBinding", "", f"rcm-{name}"]["spec"]
         assert policy["failurePolicy"] == "Fail"
-        assert binding == {"policyName": name, "validationActions": ["Deny"]}
+        assert binding == {"policyName": f"rcm-{name}", "validationActions": ["Deny"]}
