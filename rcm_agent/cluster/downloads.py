@@ -30,6 +30,8 @@ class Done:
     wanted: desired.Wanted
     stored: store.Stored | None = None
     error: errors.AgentError | None = None
+    seconds: float = 0.0
+    """What it took, without the time that it waited for others."""
 
 
 @dataclass(slots=True)
@@ -138,7 +140,8 @@ class Downloads:
             with self._lock.held(work.host):
                 found = fetch.download(work, task.wanted)
         except errors.AgentError as error:
-            return Done(task.wanted, error=error)
+            return Done(task.wanted, error=error, seconds=machine.uptime_s() - began)
+        seconds = machine.uptime_s() - began
         if found.fetched_bytes:
-            self._observer.fetched(found.fetched_bytes, machine.uptime_s() - began)
-        return Done(task.wanted, stored=found)
+            self._observer.fetched(found.fetched_bytes, seconds)
+        return Done(task.wanted, stored=found, seconds=seconds)

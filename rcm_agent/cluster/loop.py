@@ -288,6 +288,8 @@ class Loop:
 
     def _collect(self, work: Work) -> None:
         for done in self._downloads.take():
+            outcome = watchers.DONE if done.error is None else reasons.of(done.error)
+            self._means.observer.operation("fetch", outcome, done.seconds)
             size = 0
             if done.stored is not None:
                 meta = entries.read_meta(work.host.kernel, done.stored.digest)
