@@ -29,8 +29,10 @@ def main() -> int:
     try:
         match options.command:
             case "cluster":
-                return _cluster(keep=options.keep)
+                machine.ensure_daemon()
+                _cluster(keep=options.keep)
             case "node":
+                machine.ensure_daemon()
                 node.main()
             case _:
                 _down()
@@ -61,7 +63,7 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _cluster(*, keep: bool) -> int:
+def _cluster(*, keep: bool) -> None:
     with _directory(keep=keep) as directory, _all_or_nothing(keep=keep):
         options = clusters.Options(keep=keep)
         term = terminal.Terminal(directory)
@@ -77,7 +79,6 @@ def _cluster(*, keep: bool) -> int:
         print(f"\nThe demo took {seconds:.0f} s, and {term.elapsed_s():.0f} s with its end.")
         if keep:
             _explain_how_to_reach(directory, term.environment["KUBECONFIG"])
-    return 0
 
 
 @contextlib.contextmanager
@@ -99,9 +100,10 @@ def _all_or_nothing(*, keep: bool) -> collections.abc.Iterator[None]:
     except BaseException:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        if keep:
-            _remove_kept()
-        _remove_own()
+        if machine.daemon_answers():
+            if keep:
+                _remove_kept()
+            _remove_own()
         raise
 
 
@@ -151,20 +153,18 @@ The cluster goes on, with runtime-class-manager and without a Shim. To use it:
 def _down() -> None:
     if kept.directory() is None:
         print("No cluster was left running.")
+        return
+    if not machine.daemon_answers():
+        raise errors.MachineError("no Docker daemon answers, so the nodes cannot be removed")
     _remove_kept()
 
 
 def _remove_kept() -> None:
-    if machine.daemon_answers():
-        clusters.stop_kept()
-    else:
-        kept.stop()
+    clusters.stop_kept()
     shutil.rmtree(_kept_directory(), ignore_errors=True)
 
 
 def _remove_own() -> None:
-    if not machine.daemon_answers():
-        return
     with contextlib.closing(docker.from_env()) as client:
         labels.remove_own(client)
 

@@ -6,6 +6,7 @@ Called by `story`, which puts them into the demo's directory.
 import collections.abc
 import os
 import pathlib
+import textwrap
 
 from tests.demo import web
 from tests.testbed import nodes, program_images
@@ -80,7 +81,6 @@ spec:
             matchLabels: {{app: hello}}
 """
 
-# An ordinary container that asks every server in turn, on a new connection, and counts.
 _CLIENT = """\
 apiVersion: v1
 kind: Pod
@@ -96,20 +96,24 @@ spec:
         - python3
         - -uc
         - |
-          import collections, http.client, itertools, sys, time
-          seen, told = collections.Counter(), 0.0
-          for address in itertools.cycle(sys.argv[1:]):
-              try:
-                  server = http.client.HTTPConnection(address, 8080, timeout=2)
-                  server.request("GET", "/")
-                  seen[server.getresponse().read().decode().strip()] += 1
-                  server.close()
-              except (OSError, http.client.HTTPException) as error:
-                  seen[f"FAILED {{address}}: {{error}}"] += 1
-              if time.monotonic() > told + 0.5:
-                  print("; ".join(f"{{count}} x {{text}}" for text, count in seen.items()))
-                  told = time.monotonic()
-              time.sleep(0.01)
+{source}"""
+
+# Asks every server in turn, on a new connection, and counts.
+_SOURCE = """\
+import collections, http.client, itertools, sys, time
+seen, told = collections.Counter(), 0.0
+for address in itertools.cycle(sys.argv[1:]):
+    try:
+        server = http.client.HTTPConnection(address, 8080, timeout=2)
+        server.request("GET", "/")
+        seen[server.getresponse().read().decode().strip()] += 1
+        server.close()
+    except (OSError, http.client.HTTPException) as error:
+        seen[f"FAILED {address}: {error}"] += 1
+    if time.monotonic() > told + 0.5:
+        print("; ".join(f"{count} x {text}" for text, count in seen.items()))
+        told = time.monotonic()
+    time.sleep(0.01)
 """
 
 
@@ -141,7 +145,15 @@ def hello() -> str:
     return _HELLO.format(image=HELLO_IMAGE)
 
 
-def client(addresses: collections.abc.Iterable[str]) -> str:
-    """Return a Pod that asks servers until it is deleted."""
-    image = program_images.python().ref
-    return _CLIENT.format(image=image, addresses=", ".join(f'"{each}"' for each in addresses))
+def client(addresses: collections.abc.Iterable[str], *, image: str) -> str:
+    """Return an ordinary Pod that asks servers until it is deleted.
+
+    Args:
+        addresses: Of the servers.
+        image: With Python in it.
+    """
+    return _CLIENT.format(
+        image=image,
+        addresses=", ".join(f'"{each}"' for each in addresses),
+        source=textwrap.indent(_SOURCE, " " * 10),
+    )

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+from tests.demo import promises
 from tests.testbed import nodes, shims
 from tests.workloads import images, modules, pods
 
@@ -67,10 +68,11 @@ class Demo:
         self.upgrade()
         self.say("Remove: nothing stays")
         self.agent("remove", "wasmtime")
-        assert self.checksum() == first, "config.toml is not what it was"
+        promises.demand(self.checksum() == first, "config.toml is not what it was")
         print("config.toml is what it was, byte for byte.")
         left = self.node.exec(["find", "/opt/rcm"], check=False).stdout.split()
-        assert not [p for p in left if "/bin/" in p or "/store/" in p], left
+        binaries = [each for each in left if "/bin/" in each or "/store/" in each]
+        promises.demand(not binaries, f"left behind: {binaries}")
         print(f"Left in /opt/rcm: {left or 'nothing'}")
 
     def upgrade(self) -> None:
@@ -87,8 +89,8 @@ class Demo:
             self.agent("apply", "-f", "/root/shim-v0.2.0.yaml")
             after = self.node.containerd_process()
             print(f"containerd after:  PID {after.pid}, started at tick {after.start_time}")
-            assert before == after, "containerd restarted"
-            assert pod.state(container).state == pods.RUNNING, "the container ended"
+            promises.demand(before == after, "containerd restarted")
+            promises.demand(pod.state(container).state == pods.RUNNING, "the container ended")
             print("The first container still runs.")
             self.hello("hello-again", "Hello from the new version!")
             self.agent("status")
@@ -101,14 +103,14 @@ class Demo:
         with pods.sandbox(self.node, name, handler=HANDLER) as pod:
             code = pod.wait_exit(pod.run(reference))
             print(f"the module printed: {pod.log()}   (exit code {code})")
-            assert (pod.log(), code) == (text, 0)
+            promises.demand((pod.log(), code) == (text, 0), f"not {text!r}, or not 0")
 
     def agent(self, *arguments: str) -> None:
         """Run the agent in the node and show what it says."""
         print(f"$ rcm-agent {' '.join(arguments)}")
         done = self.node.agent(*arguments, "--progress=terminal", check=False)
         print(done.stderr + done.stdout, end="")
-        assert done.exit_code == 0, f"rcm-agent ended with {done.exit_code}"
+        promises.demand(done.exit_code == 0, f"rcm-agent ended with {done.exit_code}")
 
     def checksum(self) -> str:
         """Show and return the checksum of containerd's configuration."""

@@ -10,8 +10,8 @@ import platform
 import re
 import typing
 
-from tests.demo import documents, terminal, web
-from tests.testbed import clusters, errors, nodes, program_images
+from tests.demo import documents, promises, terminal, web
+from tests.testbed import clusters, nodes, program_images
 from tests.workloads import components, images
 
 SHIM, NEW_SHIM = "shim-0.1.0.yaml", "shim-0.2.0.yaml"
@@ -107,7 +107,7 @@ class Story:
         self._term.say("The pods serve; an ordinary pod asks them, and goes on asking")
         found = self._cluster.get("pods", "--selector=app=hello")["items"]
         addresses = sorted(pod["status"]["podIP"] for pod in found)
-        self._write(CLIENT, documents.client(addresses))
+        self._write(CLIENT, documents.client(addresses, image=program_images.python().ref))
         self._term.run("kubectl", "apply", "-f", CLIENT)
         self._answered(more_than=0)
         self._term.run("kubectl", "logs", "deployment/hello", "--all-pods", "--prefix", "--tail=1")
@@ -121,7 +121,7 @@ class Story:
             self._term.run("kubectl", "apply", "-f", NEW_SHIM)
             self._await_rollout(_NEW)
         after = self._processes("after")
-        _demand(before == after, f"containerd was restarted: {before}, then {after}")
+        promises.demand(before == after, f"containerd was restarted: {before}, then {after}")
         self._answered(more_than=self._answered(more_than=0))
         self._term.run("kubectl", "logs", "client", "--tail=1")
         self._term.say("New pods take the new version; those of before keep theirs")
@@ -129,7 +129,7 @@ class Story:
         self._await_pods(_MORE_REPLICAS)
         self._term.run("kubectl", "get", "pods")
         self._show_versions()
-        _demand(self._restarts() == 0, "a container was restarted")
+        promises.demand(self._restarts() == 0, "a container was restarted")
 
     def _remove(self) -> None:
         self._term.say("Delete the Shim: it waits for the pods that use it")
@@ -140,12 +140,12 @@ class Story:
             self._term.run("kubectl", "delete", "deployment/hello", "pod/client")
             self._term.run("kubectl", "wait", "--for=delete", "shim/wasmtime", "--timeout=90s")
         self._term.say("What is left on the nodes")
-        _demand(self._checksums() == self._first, "config.toml is not what it was")
+        promises.demand(self._checksums() == self._first, "config.toml is not what it was")
         self._term.line("config.toml is what it was, byte for byte.")
         for name in self._names:
             left = self._in(name, "find /opt/rcm ! -type d").split()
             binaries = [each for each in left if "/store/" in each or "/bin/" in each]
-            _demand(not binaries, f"left behind: {binaries}")
+            promises.demand(not binaries, f"left behind: {binaries}")
         self._term.run("kubectl", "get", "runtimeclasses,shims,noderuntimes")
 
     # --- looks --------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class Story:
     def _show_versions(self) -> None:
         for name in self._names:
             used = self._in(name, _BINARIES).splitlines()
-            _demand(len(used) == 2, f"not two versions in use: {used}")
+            promises.demand(len(used) == 2, f"not two versions in use: {used}")
 
     def _restarts(self) -> int:
         found = self._cluster.get("pods", "--all-namespaces")["items"]
@@ -193,7 +193,7 @@ class Story:
             return "FAILED" in said or _count(said) > more_than
 
         said = self._cluster.wait("the servers' answers", look, good=good)
-        _demand("FAILED" not in said, said)
+        promises.demand("FAILED" not in said, said)
         return _count(said)
 
     # --- waits --------------------------------------------------------------------------------
@@ -247,8 +247,3 @@ def _reason(shim: Seen, kind: str) -> str:
 
 def _count(said: str) -> int:
     return sum(int(each) for each in re.findall(r"(\d+) x ", said))
-
-
-def _demand(kept: bool, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence
-    if not kept:
-        raise errors.NodeError(otherwise)
