@@ -270,6 +270,10 @@ class Containerd(Protocol):
         """End a running container cleanly: through CRI when it has a sandbox, else its task."""
         ...
 
+    def heard(self) -> AbstractContextManager[None]:
+        """Read the shims' logs during a restart: a shim that nobody hears holds up containerd."""
+        ...
+
     def close(self) -> None:
         """Drop the connection, so that the next call dials anew."""
         ...

@@ -35,7 +35,8 @@ def restart(work: Work, *, refuse: bool) -> None:
         )
     work.memory.count_restart(boot_id=boot_id, uptime_s=now)
     work.host.containerd.close()
-    work.host.systemd.restart(work.site.unit, timeout_s=work.chosen.timeout_s)
+    with work.host.containerd.heard():
+        work.host.systemd.restart(work.site.unit, timeout_s=work.chosen.timeout_s)
 
 
 def await_cri(work: Work, *, network: bool) -> ports.CriStatus:
@@ -45,6 +46,11 @@ def await_cri(work: Work, *, network: bool) -> ports.CriStatus:
         HostError: it was not within `timeout_s`.
         CriError: CRI is not implemented, so it will not come.
     """
+    with work.host.containerd.heard():
+        return _answer(work, network=network)
+
+
+def _answer(work: Work, *, network: bool) -> ports.CriStatus:
     machine = work.host.machine
     began = machine.uptime_s()
     while True:

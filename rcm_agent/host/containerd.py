@@ -5,10 +5,12 @@ Called by `look`, `verify` and `run`.
 
 from __future__ import annotations
 
+import contextlib
+import posixpath
 import time
 
 from rcm_agent import errors, ports
-from rcm_agent.host import cri, tasks
+from rcm_agent.host import cri, log_pipes, tasks
 from rcm_agent.host import sandbox as proofs
 from rcm_agent.host.channel import Channel
 
@@ -27,6 +29,7 @@ class RealContainerd:
     def __init__(self, socket: str = SOCKET) -> None:
         """Serve the containerd that listens on `socket` (a path in our own file system)."""
         self._channel = Channel(socket)
+        self._state = posixpath.dirname(socket)
 
     def status(self, *, timeout_s: float) -> ports.CriStatus:
         """Ask CRI Version and Status (verbose)."""
@@ -82,6 +85,10 @@ class RealContainerd:
             container.id,
             timeout_s=deadline - time.monotonic(),
         )
+
+    def heard(self) -> contextlib.AbstractContextManager[None]:
+        """Read the shims' logs for a containerd that restarts: see `log_pipes`."""
+        return log_pipes.heard(self._state)
 
     def close(self) -> None:
         """Drop the connection, so that the next call dials anew."""

@@ -176,6 +176,16 @@ def test_a_containerd_that_does_not_take_us_is_put_back(version, what):
 
 
 @on_both
+def test_a_containerd_that_waits_for_a_shim_cut_off_is_helped(version):
+    scene = scenes.get(scenes.first, version)
+    host = scene.host.fork()
+    host.daemon.quirks.append(Quirk("unheard", only_with_ours=False))
+
+    assert not isinstance(run(scene, host), errors.AgentError)
+    assert scene.broken(host, restarts=1) == []
+
+
+@on_both
 @pytest.mark.parametrize("what", ["exit", "hang", "slow", "cri-dead", "not-ready", "mute"])
 def test_a_host_whose_agent_is_gone_is_put_back_by_the_switch(version, what):
     scene = scenes.get(scenes.first, version)

@@ -51,7 +51,8 @@ class Task:
 class Quirk:
     """How containerd misbehaves, with our runtimes in its configuration or always."""
 
-    what: Literal["exit", "hang", "slow", "cri-dead", "no-handler", "not-ready", "mute"]
+    what: Literal["exit", "hang", "unheard", "slow", "cri-dead", "no-handler", "not-ready", "mute"]
+    """`unheard`: hangs unless somebody reads the log of a shim that was cut off."""
     only_with_ours: bool = True
     seconds: float = 90.0
     times: int = 0
@@ -82,6 +83,8 @@ class Daemon:
     """None: no process."""
     up: bool = False
     mood: str = ""
+    heard: bool = False
+    """Somebody reads the shims' logs."""
     next_pid: int = 5000
     clock: clocks.Clock | None = None
 
@@ -95,7 +98,7 @@ class Daemon:
         self.mood, seconds = self._mood(self.loaded)
         if self.mood == "exit":
             return units.Start("exit", 0.05, "containerd: panic: injected")
-        if self.mood == "hang":
+        if self.mood == "hang" or (self.mood == "unheard" and not self.heard):
             return units.Start("hang", 0)
         self._load_tasks()
         return units.Start("ready", seconds if self.mood == "slow" else START_S)

@@ -239,6 +239,14 @@ class FakeContainerd:
             self.daemon.drop(task)
         self.gate.after()
 
+    @contextlib.contextmanager
+    def heard(self) -> Generator[None]:
+        self.daemon.heard = True
+        try:
+            yield
+        finally:
+            self.daemon.heard = False
+
     def close(self) -> None:
         self.gate.before("containerd.close", effect=False)
 
