@@ -113,7 +113,8 @@ def test_commands_run_in_a_pod(cluster, run):
 
 def test_pods_reach_each_other_over_nodes_and_this_machine_reaches_them(cluster, run):
     run("server", "python3", "-m", "http.server", "8000", "--directory=/etc", node="node-1")
-    url = f"http://{cluster.pod_ip('server')}:8000/debian_version"
+    address = cluster.pod_ip("server")
+    url = f"http://{address}:8000/debian_version"
     ask = f"""
 import time, urllib.request
 for attempt in range(50):
@@ -126,6 +127,8 @@ for attempt in range(50):
     run("client", "python3", "-c", ask, node="node-2")
 
     assert ends(cluster, "client").startswith("12.")
+    way = cluster.nodes["node-2"].exec(["ip", "route", "get", address]).stdout
+    assert f"via {cluster.nodes['node-1'].ip}" in way  # not by way of this machine
     done = subprocess.run(
         ["curl", "--silent", "--max-time", "5", url], capture_output=True, check=False
     )
@@ -263,11 +266,17 @@ def test_nothing_is_left_of_a_start_that_was_cut_short(tmp_path, docker_client, 
     starting.send_signal(number)
     starting.communicate()
     if number == signal.SIGKILL:  # nobody can clean up after that; the next run does
-        assert len(labels.remove_leftovers(docker_client)) >= 2
+        labels.remove_leftovers(docker_client)
 
-    assert docker_client.containers.list(all=True, filters={"label": mark}) == []
-    assert docker_client.networks.list(filters={"label": mark}) == []
-    assert kept.processes(tmp_path) == []
+    def left():
+        return [
+            *docker_client.containers.list(all=True, filters={"label": mark}, ignore_removed=True),
+            *docker_client.networks.list(filters={"label": mark}),
+            *kept.processes(tmp_path),
+        ]
+
+    # Another test process may be removing the same leftovers just now.
+    waiting.until("nothing to be left", left, good=lambda found: not found, timeout_s=10)
 
 
 def test_a_kept_cluster_outlives_its_process_until_it_is_stopped(tmp_path, docker_client):
