@@ -10,6 +10,7 @@ import platform
 import re
 import typing
 
+from rcm_api import names
 from tests.demo import documents, promises, terminal, web
 from tests.testbed import clusters, nodes, program_images
 from tests.workloads import components, images
@@ -101,6 +102,7 @@ class Story:
         self._term.say("Pods waited for a node that was proven; nobody had to place them")
         self._term.run("kubectl", "get", *_SCHEDULER, _FIRST_MESSAGE)
         self._term.run("kubectl", "get", "noderuntimes")
+        self._term.run("kubectl", "get", "nodes", "-L", names.ready_label("wasmtime"))
         self._term.run("kubectl", "get", "pods", "-o", "wide")
 
     def _serve(self) -> None:
