@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 from tests.testbed import cache, python_base
 
@@ -20,6 +21,8 @@ _CHECKOUT = pathlib.Path(__file__).parents[2]
 # A wheel has no dependency, runs as it is, and the base needs no pip of its own.
 _PIP = "pip==25.3"
 _KEPT_ARCHIVES = 3
+# Longer than a run of all tests, which may import an archive again for a new node.
+_UNUSED_S = 3600.0
 _ARCHIVE = "image.tar"
 # What the former builder prints; BuildKit keeps house by itself.
 _LAYER = re.compile(r"^ ---> ([0-9a-f]{12})$", re.MULTILINE)
@@ -140,9 +143,11 @@ def _keep_layers(workshop: cache.Workshop, program: str, ref: str) -> None:
 def _prune(program: str, newest: pathlib.Path) -> None:
     """Remove older archives: each is 80 to 130 MB, and each changed line makes a new one."""
     newest.touch()
-    found = newest.parent.glob(f"image-{program}-*")
-    for old in sorted(found, key=lambda each: -each.stat().st_mtime)[_KEPT_ARCHIVES:]:
-        shutil.rmtree(old, ignore_errors=True)
+    unused_since = time.time() - _UNUSED_S
+    used = {each: each.stat().st_mtime for each in newest.parent.glob(f"image-{program}-*")}
+    for old in sorted(used, key=used.__getitem__, reverse=True)[_KEPT_ARCHIVES:]:
+        if used[old] < unused_since:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _pins(program: str) -> pathlib.Path:
