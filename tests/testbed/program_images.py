@@ -144,10 +144,17 @@ def _prune(program: str, newest: pathlib.Path) -> None:
     """Remove older archives: each is 80 to 130 MB, and each changed line makes a new one."""
     newest.touch()
     unused_since = time.time() - _UNUSED_S
-    used = {each: each.stat().st_mtime for each in newest.parent.glob(f"image-{program}-*")}
+    used = {each: _last_use(each) for each in newest.parent.glob(f"image-{program}-*")}
     for old in sorted(used, key=used.__getitem__, reverse=True)[_KEPT_ARCHIVES:]:
         if used[old] < unused_since:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _last_use(archive: pathlib.Path) -> float:
+    try:
+        return archive.stat().st_mtime
+    except FileNotFoundError:  # removed by another process just now
+        return 0.0
 
 
 def _pins(program: str) -> pathlib.Path:
