@@ -36,6 +36,7 @@ _PYTHON = {
     "/srv/rcm-deps": "/srv/rcm-deps",
     f"{_OUT}/tokens": _TOKENS,
 }
+_CACHE = "/var/cache/rcm-pycache"
 _RUN = """
 while :; do
   until [ -e /out/command ]; do sleep 0.05; done
@@ -84,7 +85,7 @@ class AgentPod:
 @contextlib.contextmanager
 def started(host: support.Host) -> collections.abc.Iterator[AgentPod]:
     """Start a pod, and remove it."""
-    directories = ["/opt/rcm", "/run/rcm", f"{_OUT}/out", f"{_OUT}/tokens"]
+    directories = ["/opt/rcm", "/run/rcm", f"{_OUT}/out", f"{_OUT}/tokens", _CACHE]
     host.node.exec(["mkdir", "-p", *directories])
     try:
         with pods.sandbox(host.node, "agent", handler="runc") as pod:
@@ -99,8 +100,9 @@ def _container(pod: pods.Pod) -> str:
         **{path: (path, read_only) for path, read_only in HOST_MOUNTS.items()},
         **{inside: (path, True) for path, inside in _PYTHON.items()},
         "/out": (f"{_OUT}/out", False),
+        _CACHE: (_CACHE, False),
     }
-    env = {"PYTHONPATH": "/srv/rcm:/srv/rcm-deps", "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {"PYTHONPATH": "/srv/rcm:/srv/rcm-deps", "PYTHONPYCACHEPREFIX": _CACHE}
     config = {
         1: {1: "agent"},
         2: {1: pause.REF},
