@@ -6,24 +6,15 @@ which a class was proven: the soak counts from there, whoever leads. Pure.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from rcm_api import shim
 from rcm_api.shim_status import Canary
 from rcm_controller import node_classes
-from rcm_controller.courses import Cell, Course
+from rcm_controller.courses import Cell, Course, Stage
 from rcm_controller.node_classes import Tally
 from rcm_controller.states import State
-
-
-class Stage(enum.StrEnum):
-    """How far a node class is at the wanted digest."""
-
-    UNPROVEN = "Unproven"
-    SOAKING = "Soaking"
-    PROVEN = "Proven"
 
 
 def needed(tally: Tally, rollout: shim.Rollout, *, all_told: bool) -> int:
@@ -50,13 +41,13 @@ def stage(
 
 
 def stages(course: Course, now: datetime) -> Mapping[str, Stage]:
-    """Return how far each class is."""
-    records = () if course.view is None else course.view.status.canaries
-    soak = timedelta(seconds=course.rollout.soak_seconds)
-    return {
-        kind: stage(kind, tally, records=records, soak=soak, now=now)
-        for kind, tally in course.classes.items()
-    }
+    """Return how far each class is, at the moment of the look that found the course."""
+    if not course.stages:
+        records = () if course.view is None else course.view.status.canaries
+        soak = timedelta(seconds=course.rollout.soak_seconds)
+        for kind, tally in course.classes.items():
+            course.stages[kind] = stage(kind, tally, records=records, soak=soak, now=now)
+    return course.stages
 
 
 def renew(course: Course, now: datetime) -> tuple[Canary, ...]:

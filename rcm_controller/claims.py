@@ -32,6 +32,8 @@ Claim = tuple[str, str]
 
 def taken(world: World) -> Mapping[str, Taken]:
     """Return what stands in the way of each Shim that came too late."""
+    if len(world.shims) < 2:  # noqa: PLR2004 - one alone has no rival
+        return {}
     holders: dict[Claim, str] = {}
     found: dict[str, Taken] = {}
     for view in sorted(world.shims.values(), key=lambda v: (v.created, v.name)):

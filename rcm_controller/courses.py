@@ -19,6 +19,14 @@ from rcm_controller.states import State
 from rcm_controller.targets import Target
 
 
+class Stage(enum.StrEnum):
+    """How far a node class is at the wanted digest."""
+
+    UNPROVEN = "Unproven"
+    SOAKING = "Soaking"
+    PROVEN = "Proven"
+
+
 class Aim(enum.StrEnum):
     """What a Shim is about."""
 
@@ -88,6 +96,8 @@ class Course:
         default_factory=dict[tuple[str, str], Target | None]
     )
     """By the nodes' operating system and architecture."""
+    stages: dict[str, Stage] = field(default_factory=dict[str, Stage])
+    """How far each class is; `canaries` works it out once per look."""
 
     @property
     def wanted(self) -> shim.Shim | None:

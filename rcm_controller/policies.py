@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rcm_controller import courses, node_classes
-from rcm_controller.canaries import Stage
-from rcm_controller.courses import Cell, Course
+from rcm_controller.courses import Cell, Course, Stage
 from rcm_controller.states import State
 
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rcm_controller import canaries, node_classes, policies, quota
-from rcm_controller.canaries import Stage
-from rcm_controller.courses import Aim, Cell, Course
+from rcm_controller.courses import Aim, Cell, Course, Stage
 from rcm_controller.policies import ControlPlane, Held, Ledger
 from rcm_controller.states import State
 from rcm_controller.survey import Survey

@@ -10,7 +10,7 @@ import pytest
 
 from rcm_api.noderuntime import Wanted
 from rcm_controller import actions, canaries, labels, policies, quota, removal, waves
-from rcm_controller.canaries import Stage
+from rcm_controller.courses import Stage
 from tests.fakes import standin
 from tests.simulation import cache, controller, directed, life
 from tests.simulation.scene import Broken
