@@ -8,6 +8,9 @@ from rcm_agent import settings
 from rcm_api.noderuntime import Phase, Wanted
 from tests.agent_cluster.rig import BAD, CRASH, GOOD_1, GOOD_2, Rig, bare, place, sha, wanted
 from tests.fakes import daemon, invariants
+from tests.fakes.faults import Edit
+
+NAME = "containerd-shim-wasmtime-v1"
 
 
 def test_a_shim_is_fetched_installed_and_ready():
@@ -297,3 +300,58 @@ def test_a_status_stays_small():
     rig.run(60)
 
     assert len(msgspec.json.encode(rig.object())) < 6000
+
+
+def test_what_was_trusted_first_is_what_is_installed():
+    rig = Rig()
+    rig.ask(wanted(Wanted.PREFETCH, sha256="", digest="d1"))
+    rig.until(Phase.FETCHED)
+    rig.host.edit(Edit(place(GOOD_1), content=GOOD_2))
+    rig.ask(wanted(sha256="", digest="d1"))
+    rig.until(Phase.READY)
+
+    assert rig.shim().sha256 == sha(GOOD_1)
+    assert invariants.serves(rig.host) == {"spin": sha(GOOD_1)}
+
+
+def test_one_that_was_damaged_since_it_was_fetched_holds_no_other():
+    rig = Rig()
+    asked = ({"name": "one"}, {"name": "two", "data": GOOD_2})
+    rig.ask(*(wanted(Wanted.PREFETCH, **more) for more in asked))
+    rig.until(Phase.FETCHED, "two")
+    rig.host.edit(Edit(f"/opt/rcm/store/sha256/{sha(GOOD_1)}/{NAME}", content=b"bits"))
+    rig.host.edit(Edit(place(GOOD_1)))
+    rig.ask(*(wanted(**more) for more in asked))
+    rig.until(Phase.READY, "two")
+
+    assert (rig.phase("one"), rig.shim("one").reason) == (Phase.FAILED, "FetchFailed")
+    assert rig.status.restarts == 1
+
+
+def test_two_shims_that_claim_one_handler_are_not_both_installed():
+    rig = ready()
+    rig.ask(wanted(), wanted(name="two", data=GOOD_2, handler="spin"))
+    rig.run(30)
+
+    assert (rig.phase("two"), rig.shim("two").reason) == (Phase.FAILED, "HandlerTaken")
+    assert rig.phase() is Phase.READY
+
+
+def test_a_renamed_shim_takes_the_handler_over_without_a_restart():
+    rig = ready()
+    gone = wanted(Wanted.ABSENT, attempt=1)
+    rig.ask(wanted(name="new", handler="spin"), gone)
+    rig.until(Phase.READY, "new")
+
+    assert rig.phase() is Phase.ABSENT
+    assert rig.status.restarts == 1
+
+
+def test_a_stop_begins_nothing_more():
+    rig = Rig()
+    rig.ask(wanted())
+    rig.stopping = True
+    rig.run(30)
+
+    assert len(rig.host.service.starts) == 1
+    assert rig.host.disk.get("/opt/rcm/journal.json") is None
