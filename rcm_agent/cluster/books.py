@@ -44,9 +44,11 @@ class Books:
     def open(self, found: noderuntime.NodeRuntime) -> bool:
         """Take in what is asked; whether that is something else than before.
 
-        The first time the object is seen, what an agent before us said of it is taken over.
+        The first time the object is seen, what an agent before us said of it is taken over, and
+        nothing counts as new.
         """
-        if not self._restored:
+        first = not self._restored
+        if first:
             self._restored = found.metadata.uid or found.name
             for name, answer in answers.restored(found.status).items():
                 self.said.setdefault(name, answer)
@@ -58,7 +60,7 @@ class Books:
                 repairs=self.counters.repairs + done.drift_repairs,
             )
         asked = {entry.name: entry for entry in found.spec.shims}
-        changed = asked != self.asked
+        changed = asked != self.asked and not first
         self.asked, self.generation = asked, found.metadata.generation
         return changed
 

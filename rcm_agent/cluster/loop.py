@@ -35,7 +35,7 @@ from rcm_agent.cluster import settings as rhythm
 from rcm_agent.distro import site
 from rcm_agent.host import entries, memory
 from rcm_agent.work import Work
-from rcm_api import noderuntime
+from rcm_api import conditions, noderuntime
 from rcm_api.noderuntime import Wanted
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
@@ -94,6 +94,7 @@ class Loop:
         self._supported = tell.Verdict()
         self._healthy = tell.Verdict()
         self._recovered = False
+        self._busy_s = 0.0
         self._started: tuple[str, int] | None = None
         """Boot and start of the containerd that was seen last."""
         self._sight: sight.Sight | None = None
@@ -110,13 +111,21 @@ class Loop:
         try:
             wait = self._turn()
         except errors.Busy as error:
-            _log.info("another agent works on this host", problem=error.cause)
-            return rhythm.BUSY_S
+            wait = self._wait_for(error)
         except errors.AgentError as error:
             self._healthy = tell.Verdict(False, reasons.of(error), reasons.text(error))  # noqa: FBT003
             wait = rhythm.BROKEN_S
         self._publish()
         return wait
+
+    def _wait_for(self, error: errors.Busy) -> float:
+        """Another agent works on this host: an old pod that is ending, or a person."""
+        self._busy_s += rhythm.BUSY_S
+        if self._busy_s <= rhythm.BUSY_S:
+            _log.info("another agent works on this host", problem=error.cause)
+        if self._busy_s > rhythm.BUSY_LONG_S:
+            self._healthy = tell.Verdict(False, reasons.BUSY, reasons.text(error))  # noqa: FBT003
+        return rhythm.BUSY_S
 
     def _read(self) -> None:
         """Take in the object, unless it is another node's, or on its way out."""
@@ -126,6 +135,10 @@ class Loop:
         uid = self._means.node_uid()
         if uid and found.spec.node_uid != uid:
             return
+        conflict = conditions.find(found.status.conditions, "Conflict")
+        if not self._books.generation and conflict is not None and conflict.last_transition_time:
+            since = self._means.now() - conflict.last_transition_time
+            self._repair.resume(max(since.total_seconds(), 0.0))
         if self._books.open(found):
             self._repair.forgive()
 
@@ -136,6 +149,7 @@ class Loop:
             return rhythm.LOCATE_S
         host, where = self._opened
         with self._lock.held(host):
+            self._busy_s = 0.0
             work = Work(host, where, memory.Memory(host.kernel), self._means.chosen, self._teller)
             self._work = work
             return self._serve(work)
@@ -315,17 +329,20 @@ class Loop:
         if started is None or started == self._started:
             return
         ours, self._operations.restarted = self._operations.restarted, False
-        self._started = started
-        if ours or not work.current.shims:
-            return
+        if ours or not work.current.shims or self._swept(work):
+            self._started = started
+
+    def _swept(self, work: Work) -> bool:
+        """End what containerd has forgotten; False when it must be tried again."""
         try:
             ended = self._means.end_orphans(work)
         except errors.AgentError as error:
             _log.warning("cannot look for forgotten processes", problem=reasons.text(error))
-            return
+            return False
         if ended:
             self._means.observer.orphans(ended)
             _log.warning("ended processes that containerd had forgotten", processes=ended)
+        return True
 
     def _start_of(self) -> tuple[str, int] | None:
         """Return which containerd was seen last; None: none that answers."""

@@ -45,6 +45,7 @@ class Repair:
         self._judged = ""
         """Mark of the drift that is left alone for now."""
         self._until = 0.0
+        self._since: float | None = None
         self.conflict = tell.Verdict()
 
     @property
@@ -68,10 +69,16 @@ class Repair:
         self._fights = drift.Fights()
         self._judged, self._trouble = "", None
 
+    def resume(self, since_s: float) -> None:
+        """An agent before us gave up so many seconds ago: its truce holds."""
+        self._since = since_s
+
     def look(self, work: Work, seen: sight.Sight) -> dict[str, Say]:
         """Compare; returns what to say of the Shims that do not work."""
         self._found = drift.find(work.current, seen, config=work.site.config)
         now = work.host.machine.uptime_s()
+        if self._since is not None:
+            self._fights, self._since = drift.Fights((now - self._since,) * rhythm.REPAIRS), None
         if self._found is None or all(self._leaves(s.name) for s in work.current.shims):
             self._settle(found=seen.handlers is not None)
             return {}

@@ -18,6 +18,8 @@ HASH_S = 600.0
 60 MB take 0.1 s of a core."""
 BUSY_S = 2.0
 """Before asking again for a lock that another agent holds."""
+BUSY_LONG_S = 120.0
+"""Longer than an operation takes: whoever holds the lock hangs, or downloads."""
 LOCATE_S = 60.0
 """Before looking again for containerd on a host that could not be served."""
 BROKEN_S = 30.0

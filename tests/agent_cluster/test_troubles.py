@@ -137,6 +137,18 @@ def test_a_changed_question_ends_the_truce():
     assert rig.condition("Conflict") is None
 
 
+def test_a_truce_outlives_the_agent():
+    rig = ready()
+    fight(rig, 300)
+    rig.start()
+    fight(rig, 300)
+
+    assert rig.status.drift_repairs == 3
+    assert rig.status.state == "Conflict"
+    rig.run(3600)
+    assert rig.status.drift_repairs == 4
+
+
 # --- the host itself ---
 
 
@@ -190,8 +202,11 @@ def test_another_agent_at_work_is_waited_for():
     rig.ask(wanted())
     rig.run(20)
     assert rig.status.shims == ()
+    rig.run(120)
+    assert rig.condition("Healthy").reason == "Busy"
     other.kernel.close(handle)
     rig.until(Phase.READY)
+    assert rig.condition("Healthy").status == "True"
 
 
 def test_a_host_that_cannot_be_put_back_is_degraded_and_recovers_later():
