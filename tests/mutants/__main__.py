@@ -14,7 +14,7 @@ import time
 from concurrent import futures
 from pathlib import Path
 
-from tests.mutants import catalogue, client, planner
+from tests.mutants import catalogue, client, controller, planner
 
 ROOT = Path(__file__).parents[2]
 COPIED = (
@@ -27,7 +27,7 @@ COPIED = (
     "pyproject.toml",
 )
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
-MUTANTS = (*catalogue.MUTANTS, *client.MUTANTS, *planner.MUTANTS)
+MUTANTS = (*catalogue.MUTANTS, *client.MUTANTS, *planner.MUTANTS, *controller.MUTANTS)
 TIMEOUT_S = 300.0
 """For one mutant; a clean run of its tests takes well under a minute."""
 
