@@ -189,7 +189,9 @@ class Loop:
 
     def _rest(self, work: Work, plan: decide.Plan) -> float:
         """Nothing is to be done now: tidy up, and say when to look again."""
-        self._forget_restart()
+        if self._operations.restarted:
+            self._operations.restarted = False
+            self._starts.sweep(work, self._sight)
         seen = self._sight
         if seen is not None:
             self._supply.tidy(work, seen.stored)

@@ -15,7 +15,6 @@ import structlog
 from rcm_agent import desired, errors, fetch, session
 from rcm_agent.cluster import books, decide, reasons, telling, turn, wanted, watchers
 from rcm_agent.cluster.answers import Say
-from rcm_agent.host import store
 from rcm_agent.work import Work
 from rcm_api.noderuntime import Phase, ShimWanted
 
@@ -127,12 +126,6 @@ class Operations:
     def reason(self, error: errors.AgentError) -> str:
         """Return the word for an error of the last operation."""
         return reasons.of(error, step=self._teller.failed)
-
-    def drop(self, work: Work, artifact: str, *, needed: frozenset[str]) -> None:
-        """Take an artifact out of the store that was fetched ahead, and nobody wants any more."""
-        used = {shim.artifact for shim in work.current.shims}
-        if artifact not in used | needed:
-            store.remove(work.host.kernel, artifact)
 
     def _wanted(self, plan: decide.Plan) -> list[desired.Wanted]:
         found = (self._books.asked[name] for name in plan.install)

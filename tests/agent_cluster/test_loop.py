@@ -292,6 +292,8 @@ def test_the_budget_of_restarts_is_kept():
     assert (rig.phase("shim-3"), rig.shim("shim-3").reason) == (Phase.FAILED, "BudgetSpent")
     assert len(rig.host.service.starts) == 4
     assert rig.host.timers.fired == []
+    assert [e.name for e in rig.host.effects].count("systemd.arm") == 3
+    assert rig.until(Phase.READY, "shim-3", seconds=700) is None  # without another question
 
 
 def test_a_status_stays_small():
