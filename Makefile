@@ -12,7 +12,7 @@ WORKERS ?= $(shell nproc)
 CONTAINERD ?= 2.3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo demo-node demo-down test unit lint format matrix mutants simulate bench proto crd pins down clean
+.PHONY: demo demo-node demo-down test unit lint format matrix mutants simulate soak bench proto crd pins down clean
 
 # Each demo builds only what it needs. KEEP=1 leaves the cluster running, demo-down ends it.
 DEMO_PARTS := kubernetes shims rootfs containerd-1.7 containerd-2.3 node-1.7 node-2.3 \
@@ -54,6 +54,11 @@ STEPS ?= 1000000
 SEED ?= 1
 simulate: $(STAMP)
 	@$(PYTHON) -m tests.simulation --steps $(STEPS) --seed $(SEED)
+
+# A Shim's life on a real cluster with kill -9 at random moments: make soak RUNS=30 SEED=1
+RUNS ?= 30
+soak: $(STAMP) testbed
+	@$(PYTHON) -m tests.soak --runs $(RUNS) --seed $(SEED)
 
 # One JSON document with every figure that the README quotes.
 bench: $(STAMP) testbed
