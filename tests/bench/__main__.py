@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import again, controller, fetch, figures, inside, install, plan, startup
+from tests.bench import again, cluster, controller, fetch, figures, inside, install, plan, startup
 
 VERSIONS = ("1.7", "2.3")
 FETCH_RATIO_BAR = 1.2
@@ -29,14 +29,16 @@ CLUSTERS = (100, 1000, 5000)
 def main() -> None:
     """Measure what is asked for, or everything."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["agent", "controller"])
+    parser.add_argument("part", nargs="?", choices=["agent", "cluster", "controller"])
     parser.add_argument("--nodes", type=int, nargs="+", default=CLUSTERS)
     chosen = parser.parse_args()
     began = time.monotonic()
     document: figures.Figure = {"machine": _machine(), "load_before": os.getloadavg()}
-    if chosen.part != "controller":
+    if chosen.part in {None, "agent"}:
         document |= _agent()
-    if chosen.part != "agent":
+    if chosen.part in {None, "cluster"}:
+        document["cluster"] = _told("cluster", cluster.measure)
+    if chosen.part in {None, "controller"}:
         document["controller"] = {str(n): _controller(n) for n in chosen.nodes}
     document["load_after"] = os.getloadavg()
     document["seconds"] = round(time.monotonic() - began, 1)

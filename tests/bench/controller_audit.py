@@ -9,26 +9,18 @@ from __future__ import annotations
 import json
 import pathlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 USER = "rcm-bench-controller"
 WRITES = frozenset({"create", "update", "patch", "delete"})
 LEASE = "leases"
-POLICY: dict[str, Any] = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "rules": [
-        {"level": "Metadata", "users": [USER], "omitStages": ["RequestReceived"]},
-        {"level": "None"},
-    ],
-}
 
 
-def flags(directory: pathlib.Path) -> tuple[str, ...]:
-    """Write the policy and return the API server's flags for it."""
+def flags(directory: pathlib.Path, *, users: Sequence[str] = (USER,)) -> tuple[str, ...]:
+    """Write a policy that notes what these users do; return the API server's flags for it."""
     policy = directory / "audit-policy.json"
-    policy.write_text(json.dumps(POLICY))
+    policy.write_text(json.dumps(_policy(users)))
     return (
         f"--audit-policy-file={policy}",
         f"--audit-log-path={log(directory)}",
@@ -37,21 +29,34 @@ def flags(directory: pathlib.Path) -> tuple[str, ...]:
     )
 
 
+def _policy(users: Sequence[str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "rules": [
+            {"level": "Metadata", "users": list(users), "omitStages": ["RequestReceived"]},
+            {"level": "None"},
+        ],
+    }
+
+
 def log(directory: pathlib.Path) -> pathlib.Path:
     """Return where the lines go."""
     return directory / "audit.log"
 
 
 class Audit:
-    """Counts requests from one moment to the next."""
+    """Counts a user's requests from one moment to the next."""
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, *, user: str = USER) -> None:
         self._path = log(directory)
+        self._user = user
         self._offset = 0
 
     def since_last(self) -> Counter[str]:
         """Return requests since the last call, as `verb kind` (watches when they begin)."""
-        return Counter(_key(event) for event in self._events() if _counts(event))
+        mine = (each for each in self._events() if each["user"]["username"] == self._user)
+        return Counter(_key(event) for event in mine if _counts(event))
 
     def _events(self) -> Iterator[dict[str, Any]]:
         with self._path.open("rb") as file:

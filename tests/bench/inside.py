@@ -84,9 +84,13 @@ class Bench:
 
     def unreachable_s(self, cost: Cost) -> float:
         """Return for how long CRI did not answer while a command ran."""
+        return self.unreachable_between(cost.began, cost.ended)
+
+    def unreachable_between(self, began: float, ended: float) -> float:
+        """Return for how long CRI did not answer; times are of CLOCK_MONOTONIC, which all share."""
         lines = self.node.read(str(poller.OUTAGES)).decode().splitlines()
         outages = [json.loads(line) for line in lines]
-        return sum(end - begin for begin, end in outages if cost.began < end and begin < cost.ended)
+        return sum(end - begin for begin, end in outages if began < end and begin < ended)
 
     def forget_restarts(self) -> None:
         """Let the agent and systemd forget how often containerd was restarted."""
