@@ -225,10 +225,10 @@ def shim_sandboxes(node: nodes.Node) -> set[str]:
     return set(re.findall(r" -id (\w+)", said))
 
 
-def cri_sandboxes(node: nodes.Node, handler: str) -> set[str]:
-    """Return the IDs of the sandboxes that containerd knows of a handler."""
-    said = node.ctr("containers", "list").stdout
-    return {line.split()[0] for line in said.splitlines() if handler in line and "pause" in line}
+def running_tasks(node: nodes.Node) -> set[str]:
+    """Return the IDs of the sandboxes and containers that containerd knows as running."""
+    said = node.ctr("tasks", "list").stdout
+    return {line.split()[0] for line in said.splitlines() if "RUNNING" in line}
 
 
 def _containers(pod: Document) -> set[tuple[str, int]]:
