@@ -14,17 +14,13 @@ from rcm_controller import actions, node_classes, world
 
 
 def by_urgency(decided: Iterable[actions.Action], seen: world.World) -> Sequence[actions.Action]:
-    """Return the actions, the urgent ones first; equals keep the planner's order.
-
-    Labels come off before anything; they go on after what nodes are asked, because nodes work
-    while labels are written.
-    """
+    """Return the actions, the urgent ones first; equals keep the planner's order."""
     found = tuple(decided)
     first = _pioneers(found, seen)
     return sorted(found, key=lambda action: _rank(action, seen, first))
 
 
-_Download = actions.CreateNodeRuntime | actions.UpdateNodeRuntime
+_Question = actions.CreateNodeRuntime | actions.UpdateNodeRuntime
 
 
 def _rank(action: actions.Action, seen: world.World, first: frozenset[str]) -> int:
@@ -42,34 +38,36 @@ def _rank(action: actions.Action, seen: world.World, first: frozenset[str]) -> i
         ):
             return 2
         case actions.UpdateNodeRuntime():
-            return 3 if action.node in first or _moves(action, seen) else 5
+            if action.node in first:
+                return 3
+            return 6 if _moves(action, seen) else 7
         case actions.CreateNodeRuntime():
-            return 3 if action.node in first else 5
+            return 3 if action.node in first else 7
         case actions.DeleteNodeRuntime():
-            return 5
+            return 7
         case actions.EmitEvent():
-            return 4
+            return 5
         case _:
             assert_never(action)
 
 
 def _pioneers(decided: Iterable[actions.Action], seen: world.World) -> frozenset[str]:
-    """Return the nodes that fetch first: one per Shim, digest and node class that nobody fetched.
+    """Return the nodes that are the first of their class to fetch a digest, or to change to it.
 
     The first node that has fetched becomes the canary, and all others wait for it.
     """
-    downloads = [a for a in decided if isinstance(a, _Download) and _may_lead(a.node, seen)]
-    if not downloads:
+    asked = [a for a in decided if isinstance(a, _Question) and _may_lead(a.node, seen)]
+    if not asked:
         return frozenset()
     known = {
-        (*asked, node_classes.of(runtime))
+        (*turn, node_classes.of(runtime))
         for runtime in seen.runtimes.values()
-        for asked in _versions(runtime.spec)
+        for turn in _turns(runtime.spec)
     }
     found: set[str] = set()
-    for action in downloads:
+    for action in asked:
         kind = node_classes.of(seen.runtimes.get(action.node))
-        news = {(*asked, kind) for asked in _versions(action.spec)} - known
+        news = {(*turn, kind) for turn in _turns(action.spec)} - known
         if news:
             known |= news
             found.add(action.node)
@@ -82,8 +80,13 @@ def _may_lead(name: str, seen: world.World) -> bool:
     return node is not None and node.ready and not node.control_plane
 
 
-def _versions(spec: noderuntime.Spec) -> Iterator[tuple[str, str]]:
-    return ((e.name, e.digest) for e in spec.shims if e.phase is not noderuntime.Wanted.ABSENT)
+def _turns(spec: noderuntime.Spec) -> Iterator[tuple[str, str, bool]]:
+    """Yield Shim and digest of what is asked, for the fetching and, if it is, for the change."""
+    for entry in spec.shims:
+        if entry.phase is not noderuntime.Wanted.ABSENT:
+            yield entry.name, entry.digest, False
+        if entry.phase is noderuntime.Wanted.ACTIVE:
+            yield entry.name, entry.digest, True
 
 
 def _moves(action: actions.UpdateNodeRuntime, seen: world.World) -> bool:

@@ -1,7 +1,9 @@
 """Cleaning nodes that shall not have a Shim any more: label off, then Absent, then forgotten.
 
-Called by `rollout` for every entry that no selected node needs. Removing counts against the same
-budget as changing. Pure.
+Called by `rollout` for every entry that no selected node needs, and for what an agent reports and
+nobody asked about. Removing counts against the same budget as changing. What a node brought along
+when it registered anew is not known while no Shim selects it: without an object its agent has
+nowhere to say so. Pure.
 """
 
 from __future__ import annotations

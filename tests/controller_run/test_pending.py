@@ -204,7 +204,7 @@ def test_what_others_wait_for_goes_first():
 
     found = order.by_urgency([event, download, same, canary, label("d"), finalizer], seen)
 
-    assert list(found) == [finalizer, canary, event, label("d"), download, same]
+    assert list(found) == [finalizer, label("d"), event, canary, download, same]
 
 
 def test_one_node_of_a_class_fetches_before_what_many_nodes_wait_for():
@@ -228,13 +228,17 @@ def test_one_node_of_a_class_fetches_before_what_many_nodes_wait_for():
 
     assert order.by_urgency([label("d"), asked["first"]], seen)[0] == label("d"), "one is enough"
 
+    canary, other = (update(n, entry(noderuntime.Wanted.ACTIVE)) for n in ("second", "first"))
+
+    assert order.by_urgency([label("d"), canary, other], seen) == [canary, label("d"), other]
+
 
 def test_a_label_comes_off_before_anything_is_asked():
     off = actions.LabelNode(node="z", uid="u", shims={"spin": False})
     active = update("a", entry(noderuntime.Wanted.ACTIVE))
     seen = world.World(now=START, shims={}, nodes={}, runtimes={}, classes={})
 
-    assert order.by_urgency([label("b"), active, off], seen) == [off, active, label("b")]
+    assert order.by_urgency([active, label("b"), off], seen) == [off, label("b"), active]
 
 
 def told(name: str, arch: str, *asked: noderuntime.ShimWanted) -> noderuntime.NodeRuntime:
