@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from rcm_agent import settings
+from rcm_api.client import api, resources
 from rcm_api.noderuntime import Phase, Wanted
-from tests.agent_cluster.rig import BAD, CRASH, GOOD_1, GOOD_2, Rig, bare, place, sha, wanted
+from tests.agent_cluster.rig import BAD, CRASH, GOOD_1, GOOD_2, NODE, Rig, bare, place, sha, wanted
 from tests.fakes import daemon, invariants
 from tests.fakes.faults import Edit
 
@@ -274,7 +275,7 @@ def test_trust_on_first_use_reports_what_it_found():
     assert (rig.phase(), rig.shim().digest) == (Phase.READY, "d2")
 
 
-def test_an_object_of_another_node_and_one_on_its_way_out_are_not_acted_on():
+def test_an_object_of_another_node_is_not_acted_on():
     rig = Rig(uid="another-uid")
     rig.ask(wanted())
     rig.run(60)
@@ -357,3 +358,16 @@ def test_a_stop_begins_nothing_more():
 
     assert len(rig.host.service.starts) == 1
     assert rig.host.disk.get("/opt/rcm/journal.json") is None
+
+
+def test_an_object_on_its_way_out_asks_for_nothing():
+    rig = ready()
+    held = api.Patch({"metadata": {"finalizers": ["example.com/held"]}})
+    rig.user.patch(resources.NODERUNTIMES, NODE, held, decode=api.ignore)
+    rig.user.delete(resources.NODERUNTIMES, NODE)
+    rig.ask(wanted(Wanted.ABSENT, attempt=1))
+    rig.run(60)
+
+    assert rig.object().metadata.deletion_timestamp is not None
+    assert invariants.serves(rig.host).keys() == {"spin"}
+    assert rig.phase() is Phase.READY
