@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -13,9 +14,10 @@ from rcm_controller.states import State
 from tests.controller import looks, make
 from tests.controller.cluster import Cluster
 
+pytestmark = pytest.mark.timeout(60)
 SOME = settings(deadline=None, max_examples=60)
 A_FEW = settings(deadline=None, max_examples=20)
-"""Worlds are large, and a test has ten seconds on a busy machine."""
+"""Worlds are large; a test takes a second or two, and far longer on a busy machine."""
 ROLLOUTS = some.fixed_dictionaries(
     {},
     optional={
