@@ -15,8 +15,9 @@ from rcm_controller.tally import Counts
 
 SHOWN = 3
 """Names in a message; the NodeRuntimes have all of them. A guess."""
-CUT = 120
-"""Characters of a node's own words in a message. A guess."""
+CUT = 256
+"""Characters of a node's own words in a message: all that a node says. What failed stands at the end
+of containerd's sentences."""
 
 
 def listed(names: Collection[str]) -> str:

@@ -5,6 +5,7 @@ Called by whoever reports an error. Pure.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from rcm_agent import errors
@@ -67,6 +68,7 @@ ALL = frozenset(
         *(word for _, word in _BY_KIND),
     }
 )
+_LONG_ID = re.compile(r'((?:sandbox|container) "[0-9a-f]{12})[0-9a-f]{52}(?=")')
 
 
 def of(error: errors.AgentError, *, step: str = "") -> str:
@@ -77,5 +79,10 @@ def of(error: errors.AgentError, *, step: str = "") -> str:
 
 
 def text(error: errors.AgentError) -> str:
-    """Return what to tell a person: the cause, and what to do where there is room for it."""
-    return f"{error.cause}; {error.advice}" if error.advice else error.cause
+    """Return what to tell a person: the cause, and what to do where there is room for it.
+
+    A status has little room: a sandbox's ID of 64 digits is cut as `crictl` shows it. Digests of
+    files stay whole, for manifests.
+    """
+    said = f"{error.cause}; {error.advice}" if error.advice else error.cause
+    return _LONG_ID.sub(r"\1", said)

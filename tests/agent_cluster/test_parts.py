@@ -344,3 +344,14 @@ def test_a_wait_ends_when_nobody_waits_any_more():
         wait(100.0)
 
     assert host.clock.now - before < 1
+
+
+def test_what_containerd_says_fits_into_a_status():
+    sandbox, digest = "5" * 64, "d" * 64
+    error = errors.CriError(
+        f'failed to start sandbox "{sandbox}": exit status 3; the file is {digest}', code="UNKNOWN"
+    )
+
+    said = reasons.text(error)
+    assert 'sandbox "555555555555": exit status 3' in said
+    assert digest in said
