@@ -31,7 +31,6 @@ def main() -> int:
 
 def _lives(directory: pathlib.Path, seeds: range) -> list[int]:
     """Live all, and return the seeds of those that went wrong."""
-    wrong = []
     (directory / "cluster").mkdir()
     with (
         clusters.start(directory / "cluster", nodes=cluster_fixtures.NODES) as cluster,
@@ -39,23 +38,26 @@ def _lives(directory: pathlib.Path, seeds: range) -> list[int]:
     ):
         product = support.Product(cluster, files, directory)
         product.install()
-        for seed in seeds:
-            if not _lives_well(product, seed):
-                wrong.append(seed)
-            product.clean()
-            life.rest(product)
-    return wrong
+        return [seed for seed in seeds if not _goes_well(product, seed)]
 
 
-def _lives_well(product: support.Product, seed: int) -> bool:
+def _goes_well(product: support.Product, seed: int) -> bool:
     try:
         life.live(product, seed)
+        _end(product)
     except (AssertionError, errors.TestbedError) as error:
         print(f"seed {seed} WENT WRONG: {error}\n{product.story()}", flush=True)
         for namespace in (support.AGENTS, support.SYSTEM):
             print(product.last_words(namespace), flush=True)
+        _end(product)
         return False
     return True
+
+
+def _end(product: support.Product) -> None:
+    """Make everything ready for another life; that this fails twice ends all of it."""
+    product.clean()
+    life.rest(product)
 
 
 if __name__ == "__main__":
