@@ -27,7 +27,7 @@ from tests.e2e import processes, support
 from tests.testbed import cluster_fixtures, clusters, fileserver
 
 READY_BAR_S = 10.0
-"""Ours: half of it is for the restart's own share on a busy machine."""
+"""A guess: what a person takes for "at once" after labelling a node."""
 DOWN_BAR_S = 1.5
 """As for the agent alone."""
 RSS_BAR_MIB = 64.0
