@@ -19,7 +19,6 @@ pytestmark = [
 def rested(product: support.Product) -> collections.abc.Iterator[support.Product]:
     """Give a product whose pods nobody killed, and leave one."""
     yield product
-    product.clean()
     life.rest(product)
 
 
