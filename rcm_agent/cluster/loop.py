@@ -208,14 +208,14 @@ class Loop:
     def _cut(self, work: Work) -> float:
         """An operation is not over: the host waits for its former, or its new, state."""
         self._decide(work)
-        self._forget_restart()
+        self._starts.sweep(work, self._sight)
         self._voice.cut()
         return rhythm.BROKEN_S
 
     def _moved(self, work: Work) -> bool:
         """Tell whether an update put containerd's configuration or socket elsewhere."""
-        self._forget_restart()
-        if not self._starts.foreign(self._sight):
+        ours, self._operations.restarted = self._operations.restarted, False
+        if ours or not self._starts.foreign(self._sight):
             return False
         found = self._locate()
         if found is not None and found[1] == work.site:
@@ -224,12 +224,6 @@ class Loop:
         self._opened = found
         self._starts.forget()
         return True
-
-    def _forget_restart(self) -> None:
-        """A start that we caused is no news."""
-        if self._operations.restarted:
-            self._operations.restarted = False
-            self._starts.ours(self._sight)
 
     def _decide(self, work: Work) -> decide.Plan:
         """Look at the host and decide; what is said of the Shims follows from that."""

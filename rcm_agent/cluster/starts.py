@@ -1,4 +1,4 @@
-"""Watches the starts of containerd: after one that was not ours, something may be elsewhere or lost.
+"""Watches the starts of containerd: after one, something may be elsewhere or lost.
 
 Owned by `loop`.
 """
@@ -35,14 +35,6 @@ class Starts:
     def forget(self) -> None:
         """Know of none any more."""
         self._known = None
-
-    def ours(self, seen: sight.Sight | None) -> None:
-        """Take the one that runs for known: we restarted it.
-
-        Not before the first look for what was forgotten: it may have been restarted before, too.
-        """
-        if self._known is not None:
-            self._known = start_of(seen)
 
     def sweep(self, work: Work, seen: sight.Sight | None) -> None:
         """Once per start, end what containerd has forgotten.
