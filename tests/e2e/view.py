@@ -14,7 +14,7 @@ from tests.e2e import objects
 from tests.testbed import clusters, errors, nodes
 
 # A second Shim or a drain is noticed within five seconds; the rest is for a busy machine.
-PATIENCE_S = 40.0
+PATIENCE_S = 90.0
 SHIM = "shims.runtime.spinkube.dev"
 RUNTIME = "noderuntimes.runtime.spinkube.dev"
 
@@ -173,9 +173,9 @@ class View:
         """Return ID and restartCount of each container of a Pod."""
         return _containers(self.cluster.get("pod", pod))
 
-    def all_containers(self) -> dict[str, set[tuple[str, int]]]:
-        """Return `containers` of each Pod in the namespace `default`."""
-        pods = self.cluster.get("pods")["items"]
+    def all_containers(self, namespace: str = "default") -> dict[str, set[tuple[str, int]]]:
+        """Return `containers` of each Pod in a namespace."""
+        pods = self.cluster.get("pods", f"--namespace={namespace}")["items"]
         return {pod["metadata"]["name"]: _containers(pod) for pod in pods}
 
     def restarts(self, pod: str) -> int:
