@@ -67,5 +67,7 @@ def test_a_node_that_joins_gets_the_shim_without_anybodys_help(product: support.
         assert product.wait_pod("newcomer")["spec"]["nodeName"] == "node-4"
         assert product.cluster.kubectl("logs", "newcomer") == "I am new here\n"
     finally:
+        # Pods of a node that is gone stay for a minute otherwise.
+        product.delete("pod", "newcomer", "--force", "--grace-period=0")
         product.forget_node("node-4")
     product.wait_gone("noderuntimes.runtime.spinkube.dev", "node-4")
