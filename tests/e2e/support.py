@@ -87,6 +87,10 @@ class Product(view.View):
             self.cluster.import_image(image.archive, names=lacking)
         self._imported |= lacking
 
+    def import_agent(self, node: str) -> None:
+        """Import the agent's image on a node that a test added."""
+        self.cluster.import_image(self._programs["rcm-agent"].archive, names=[node])
+
     def wait_running(self) -> None:
         """Wait until the controller and every node's agent are ready.
 

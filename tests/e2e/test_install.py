@@ -59,7 +59,7 @@ def test_a_node_that_joins_gets_the_shim_without_anybodys_help(product: support.
     product.apply(product.shim("wasmtime", node_selector=SELECTOR))
     try:
         node = product.cluster.add_node("node-4", "2.3", node_labels=SELECTOR)
-        product.import_programs("node-4")
+        product.import_agent("node-4")
         node.import_image(objects.wasm_image(HELLO, modules.say_and_stay("I am new here\n")))
         product.wait_ready("wasmtime", "node-4")
 
