@@ -1,5 +1,6 @@
 """The steps one by one: above all, what a restarted containerd must have."""
 
+import contextlib
 import dataclasses
 from types import SimpleNamespace
 
@@ -18,7 +19,9 @@ def work(*handlers, started_us=2):
         site=SimpleNamespace(unit="containerd.service"),
         host=SimpleNamespace(
             machine=SimpleNamespace(uptime_s=lambda: 0.0),
-            containerd=SimpleNamespace(status=lambda **_: make.status(*handlers)),
+            containerd=SimpleNamespace(
+                status=lambda **_: make.status(*handlers), heard=contextlib.nullcontext
+            ),
             systemd=SimpleNamespace(unit=lambda _: SimpleNamespace(started_us=started_us)),
         ),
     )
