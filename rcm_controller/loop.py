@@ -139,6 +139,7 @@ class Controller:
             for resource, cache in (
                 (resources.SHIMS, self._caches.shims),
                 (resources.NODERUNTIMES, self._caches.runtimes),
+                (resources.RUNTIMECLASSES, self._caches.classes),
             ):
                 _refresh(self._means.client, resource, cache)
         except errors.ApiError as error:

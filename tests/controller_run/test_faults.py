@@ -365,6 +365,26 @@ def test_a_term_begins_with_a_fresh_look_however_often_it_fails():
     assert here.run(60, until=here.ready)
 
 
+def test_a_new_leader_knows_all_that_the_former_one_wrote():
+    """A RuntimeClass that it did not know would stay behind when its Shim goes."""
+    here = rig.Rig(elect=True)
+    here.replica("a")
+    second = here.replica("b")
+    listed: set[str] = set()
+    here.run(5)
+
+    def see(request):
+        if faulty.lists(request):
+            listed.add(request.path.rpartition("/")[2])
+
+    second.moves.decide = see
+    here.replicas[0].alive = False
+    here.run(30, until=lambda: second.elector.term() > 0)
+    here.run(1)
+
+    assert {"shims", "noderuntimes", "runtimeclasses"} <= listed
+
+
 def test_never_do_two_replicas_lead():
     here = rig.Rig(elect=True)
     replicas = [here.replica(name) for name in "abc"]

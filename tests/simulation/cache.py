@@ -13,7 +13,7 @@ class Cache:
 
     Two promises of the runtime are taken for granted here, and tested where it is: its own writes
     are in its cache at once, also those whose reply was lost; who becomes the leader has seen all
-    Shims and NodeRuntimes that were written before.
+    but Nodes that was written before.
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -61,8 +61,8 @@ class Cache:
         return True
 
     def hurry(self) -> None:
-        """List Shims and NodeRuntimes beside the watch, as `Controller` does when a term begins."""
-        for kind in ("shims", "runtimes"):
+        """List all but Nodes beside the watch, as `Controller` does when a term begins."""
+        for kind in ("shims", "runtimes", "classes"):
             for change in self._newest(kind):
                 self.take(kind, change)
 
