@@ -20,6 +20,8 @@ NOTICE_S = 40.0
 """node-monitor-grace-period: a silent node is NotReady after it."""
 COLLECT_S = 5.0
 """The garbage collector deletes a NodeRuntime whose Node is gone, sooner or later; a guess."""
+NODE_SKEWS_S = (0, 0, 0, -200, 300)
+"""How far the clocks of nodes are off."""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ class Fleet:
     ) -> None:
         """Add a machine that is Ready."""
         self.joined += 1
-        skew = timedelta(seconds=self.scheduler.random.choice((0, 0, 0, -200, 300)))
+        skew = timedelta(seconds=self.scheduler.random.choice(NODE_SKEWS_S))
         state = standin.NodeState(
             name=name,
             uid=f"{name}-{self.joined}",

@@ -9,21 +9,31 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rcm_controller import actions, order, rollout, status, survey
+from rcm_controller import actions, order, rollout, status, survey, upkeep
 from rcm_controller.world import Policy, World
 from tests.simulation import end, words
 from tests.simulation.cluster import Cluster
 from tests.simulation.controller import Controller, Decide, Faults
-from tests.simulation.fleet import Fleet
+from tests.simulation.fleet import NODE_SKEWS_S, Fleet
 from tests.simulation.judge import Judge
+from tests.simulation.misfortune import CONTROLLER_SKEWS_S
 from tests.simulation.scene import Broken
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.story import Story
 
 SETTLE_S = 6 * 3600.0
 """More than all deadlines in a row: 15 minutes for the dead, 60 nodes one by one with a soak each."""
-PEACE_S = 1200.0
-"""So long nobody may write any more; longer than each single deadline."""
+LONGEST_WAITS = (
+    Policy().backoff * (1 << upkeep.LONGEST_DOUBLING),
+    Policy().answer_deadline,
+    Policy().dead_node_deadline,
+)
+"""After which the controller writes although nothing happened meanwhile."""
+LOOK_S = 120.0
+"""Until somebody looks, writes and is answered; twice the longest pause of an idle controller."""
+PEACE_S = max(LONGEST_WAITS).total_seconds() + max(*NODE_SKEWS_S, *CONTROLLER_SKEWS_S) + LOOK_S
+"""So long nobody may write any more. A clock that was ahead wrote times into objects from which
+the waits count: a node five minutes ahead is tried again five minutes late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +133,17 @@ def settle(life: Life) -> None:
     mended = life.scheduler.chance(0.7)
     if mended:
         life.story.mend()
-    _wait_for_silence(life)
-    life.judge.quiet = True
-    life.scheduler.run(life.cluster.now + PEACE_S)
+    rest(life)
     found = end.wrong(life.cluster, life.fleet, mended=mended)
     if found:
         raise Broken("at the end: " + "; ".join(found[:10]))
+
+
+def rest(life: Life) -> None:
+    """Wait until nothing happens any more, and let nobody write from then on."""
+    _wait_for_silence(life)
+    life.judge.quiet = True
+    life.scheduler.run(life.cluster.now + PEACE_S)
 
 
 def _wait_for_silence(life: Life) -> None:

@@ -14,6 +14,8 @@ CLASSES = (
     ("amd64", "flatcar", "2.0.4"),
     ("arm64", "debian", "1.7.24"),
 )
+CONTROLLER_SKEWS_S = (0, 0, -300, 300, 20)
+"""How far the clocks of controllers are off, until all faults are over."""
 
 
 class Misfortune(Parts):
@@ -122,7 +124,7 @@ class Misfortune(Parts):
         self._controller().list_anew(self.scheduler.random.choice(KINDS))
 
     def clock_steps(self) -> None:
-        self._controller().skew = self.scheduler.random.choice((0, 0, -300, 300, 20))
+        self._controller().skew = self.scheduler.random.choice(CONTROLLER_SKEWS_S)
 
     def weather_changes(self) -> None:
         """Change how often writes fail, and how late watches are."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
+import msgspec
 import pytest
 
 from rcm_api import noderuntime, shim_status
 from rcm_api.noderuntime import Phase
+from rcm_controller import quota
 from tests.fakes import standin
-from tests.simulation import oracle
+from tests.simulation import fleet, life, oracle
 from tests.simulation.directed import apply, cluster, fails, pass_time, releases
 
 pytestmark = pytest.mark.timeout(60)
@@ -96,3 +99,25 @@ def test_lost_objects_are_made_again_without_a_restart(seed):
 
     assert set(releases(found, "a")[1]) == {Phase.READY}
     assert {m.state.restarts for m in found.fleet.machines.values()} == {1}
+
+
+@pytest.mark.parametrize("ahead_s", fleet.NODE_SKEWS_S[2:])
+def test_silence_is_not_the_pause_before_another_try(ahead_s):
+    """A download that never succeeds pauses longest, and longer where the clock is ahead."""
+    found = cluster(1, 1)
+    machine = found.fleet.machines["n0"]
+    machine.state = msgspec.structs.replace(machine.state, skew=timedelta(seconds=ahead_s))
+    fails(found, "a", 1, standin.Behaviour(fetch_fails=True))
+    apply(found, "a", 1)
+    last = quota.FETCH_ATTEMPTS - 1
+    while tries(found) != last - 1:
+        pass_time(found, 0.5)
+    life.rest(found)
+
+    assert tries(found) == last
+
+
+def tries(found):
+    """Return how often the first node's agent was told to try again."""
+    runtime = found.cluster.runtimes.get("n0")
+    return 0 if runtime is None else runtime.wanted("a").attempt
