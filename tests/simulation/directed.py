@@ -22,7 +22,7 @@ def cluster(seed, nodes, *, facts=lambda _index: FACTS, labels=None):
     return found
 
 
-def apply(found, name, release, *, selector=None, **rollout):
+def apply(found, name, release, *, selector=None, handler=None, **rollout):
     """Create or edit a Shim."""
     url = URL.format(name, release)
     artifact = shim.Artifact(
@@ -31,7 +31,7 @@ def apply(found, name, release, *, selector=None, **rollout):
     wanted = shim.Shim(
         name=name,
         artifacts=(artifact,),
-        runtime_class=shim.RuntimeClass(name=name, handler=name),
+        runtime_class=shim.RuntimeClass(name=handler or name, handler=handler or name),
         options={},
         node_selector=selector,
         rollout=shim.Rollout(**{"soak_seconds": 5, **rollout}),

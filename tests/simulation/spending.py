@@ -75,7 +75,11 @@ def _spends(scene: Scene, view: views.ShimView, name: str, chosen: bool) -> bool
 
 
 def _is_given_up(scene: Scene, name: str, view: views.ShimView) -> bool:
-    """What nobody answers for so long must not keep all others from being cleaned or served."""
+    """What nobody answers for so long must not keep all others from being cleaned or served.
+
+    Only where nothing of the Shim shall stay: it is deleted, does not choose the node any more, has
+    nothing for it, or came too late for its handler.
+    """
     runtime, node = scene.cluster.runtimes[name], scene.known_nodes.get(name)
     entry, told = runtime.wanted(view.name), runtime.observed(view.name)
     if entry is None or entry.asked_at is None or told is None:
@@ -83,12 +87,13 @@ def _is_given_up(scene: Scene, name: str, view: views.ShimView) -> bool:
     draining = told.phase is Phase.DRAINING and not told.in_use
     if oracle.answered(entry, told) and told.phase is not Phase.FETCHED and not draining:
         return False
-    going = entry.phase is Wanted.ABSENT or node is None or not _is_served(view, node)
+    going = entry.phase is Wanted.ABSENT or node is None or not _is_served(scene, view, node)
     return going and entry.asked_at <= scene.cluster.time() - SILENT
 
 
-def _is_served(view: views.ShimView, node: views.NodeView) -> bool:
-    staying = view.wanted is not None and view.deleting is None
+def _is_served(scene: Scene, view: views.ShimView, node: views.NodeView) -> bool:
+    late = view.name in oracle.late(scene.known_shims.values())
+    staying = view.wanted is not None and view.deleting is None and not late
     chosen = staying and view.wanted is not None and oracle.selects(view.wanted, node)
     return chosen and bool(oracle.wanted_digest(view, node.os, node.arch))
 

@@ -121,3 +121,21 @@ def tries(found):
     """Return how often the first node's agent was told to try again."""
     runtime = found.cluster.runtimes.get("n0")
     return 0 if runtime is None else runtime.wanted("a").attempt
+
+
+def test_an_agent_that_hangs_keeps_no_other_node_from_the_older_shim():
+    """The younger Shim lost its handler; one node has not answered it for longer than allowed."""
+    found = cluster(1, 2)
+    apply(found, "a", 1, max_update=2)
+    apply(found, "b", 1, max_update=2)
+    pass_time(found, 5)
+    apply(found, "b", 2, paused=True)
+    pass_time(found, 1)
+    found.fleet.machines["n1"].mute = True
+    apply(found, "b", 2, max_update=2, canary_nodes=2)
+    pass_time(found, 1)
+    apply(found, "b", 2, max_update=1)
+    apply(found, "a", 1, handler="b")
+    pass_time(found, 15)
+
+    assert not found.fleet.machines["n0"].state.entries.get("b")
