@@ -90,6 +90,9 @@ class Course:
     """Others that have an entry."""
     held: list[Cell] = field(default_factory=list[Cell])
     """With `HOLD`: nodes that have an entry and keep it."""
+    strangers: list[Cell] = field(default_factory=list[Cell])
+    """Nodes that were asked, and whose Node is not known (gone, or not seen yet) or whose object is
+    being deleted. They may be changing all the same, and count; nobody asks them anything."""
     classes: dict[str, Tally] = field(default_factory=dict[str, Tally])
     """Selected and supported nodes, counted by class."""
     targets: dict[tuple[str, str], Target | None] = field(

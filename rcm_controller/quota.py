@@ -1,7 +1,8 @@
 """How many nodes of a Shim may be changing or broken at one time, and how many are.
 
 Counted anew from the objects at each look, so that a new leader cannot forget what the former one
-spent.
+spent. A node counts as soon as its NodeRuntime says so, whether or not its Node is known: a new
+leader's watch of Nodes may be two minutes behind.
 
 A node that failed counts for good, also after its last try and back on its former version: broken
 is broken (design §3 and §6, 6), and a release that fails on as many nodes as may change at a time
@@ -78,7 +79,7 @@ def silent(cell: Cell, world: World) -> bool:
 
 def spent(course: Course, world: World) -> int:
     """Return how many nodes are changing or broken."""
-    others = (*course.leaving, *course.held)
+    others = (*course.leaving, *course.held, *course.strangers)
     return sum(map(spends, course.undone)) + sum(spends_leaving(c, world) for c in others)
 
 

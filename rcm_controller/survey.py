@@ -6,14 +6,14 @@ one pass over nodes and Shims, and no date is parsed in it. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 from rcm_api import conditions, names, shim
-from rcm_api.noderuntime import NodeRuntime, ShimObserved, ShimWanted
+from rcm_api.noderuntime import NodeRuntime, ShimObserved, ShimWanted, Wanted
 from rcm_controller import claims, node_classes, states, targets, views
 from rcm_controller.courses import Aim, Cell, Course, rivals
 from rcm_controller.node_classes import Tally
@@ -39,8 +39,10 @@ def look(world: World) -> Survey:
     late = world.now - world.policy.answer_deadline
     rolling = {c.name: _Sorter(c, late) for c in courses.values() if c.aim is Aim.ROLL}
     strays: dict[str, tuple[str, ...]] = {}
+    placed = 0
     for node in world.nodes.values():
         runtime = current(world, node)
+        placed += runtime is not None
         known = 0
         for sorter in rolling.values():
             if sorter.selects(node):
@@ -52,6 +54,8 @@ def look(world: World) -> Survey:
         found = tuple(m for m in node.marks if not _is_selected(m, node, rolling))
         if found:
             strays[node.name] = found
+    if placed < len(world.runtimes):
+        _meet(courses, _strangers(world, rolling, late))
     return Survey(world=world, courses=dict(sorted(courses.items())), strays=strays)
 
 
@@ -105,6 +109,16 @@ class _Sorter:
         if target is not None and state is not State.UNSUPPORTED:
             self._count(cell, target.digest, live=live)
         return (entry is not None) + (seen is not None) + (mark is not None)
+
+    def meet(self, cell: Cell) -> Cell:
+        """Classify a stranger; it takes a canary's place, or is a failure, and proves nothing."""
+        entry, node = cell.entry, cell.node
+        target = self._target((node.os, node.arch))
+        state = self._state(cell.runtime, entry, cell.seen, target)
+        found = msgspec.structs.replace(cell, target=target, state=state)
+        if target is not None and state in states.TRYING | states.FAILED:
+            self._count(found, target.digest, live=False)
+        return found
 
     def _count(self, cell: Cell, digest: str, *, live: bool) -> None:
         kind = node_classes.of(cell.runtime)
@@ -216,6 +230,28 @@ def _others(
         unasked = seen.digest and asked(runtime, seen.name) is None
         if unasked and not _is_selected(seen.name, node, rolling):
             yield Cell(node, runtime, None, seen, None, State.LEAVING)
+
+
+def _meet(courses: Mapping[str, Course], strangers: Iterable[Cell]) -> None:
+    for cell in strangers:
+        if cell.shim in courses:
+            courses[cell.shim].strangers.append(cell)
+
+
+def _strangers(world: World, rolling: Mapping[str, _Sorter], late: datetime) -> Iterator[Cell]:
+    """Yield what was asked by objects that belong to no known Node, or that are being deleted."""
+    for name, runtime in world.runtimes.items():
+        known = world.nodes.get(name)
+        if known is not None and current(world, known) is runtime:
+            continue
+        facts, uid = runtime.status.facts, runtime.spec.node_uid
+        node = views.NodeView(name, uid, facts.os, facts.arch, labels={}, ready=True)
+        for entry in runtime.spec.shims:
+            seen = observed(runtime, entry.name)
+            state = states.leaving(entry, seen, late=late)
+            cell = Cell(node, runtime, entry, seen, None, state)
+            staying = entry.name in rolling and entry.phase is not Wanted.ABSENT
+            yield rolling[entry.name].meet(cell) if staying else cell
 
 
 def _leave(courses: dict[str, Course], cell: Cell, late: datetime) -> None:

@@ -189,7 +189,7 @@ def _is_coming(cell: Cell) -> bool:
 
 
 def control_plane(survey: Survey) -> ControlPlane:
-    """Return the control-plane nodes that are changing or broken."""
+    """Return the control-plane nodes that are changing or broken, and who may be one of them."""
     changing = {n.name for n in survey.world.nodes.values() if n.control_plane and not n.ready}
     resigned: set[str] = set()
     for course in survey.courses.values():
@@ -197,6 +197,9 @@ def control_plane(survey: Survey) -> ControlPlane:
             if cell.state is not State.READY and cell.node.control_plane and _busy(cell):
                 left = quota.exhausted(cell, survey.world)
                 (resigned if left else changing).add(cell.node.name)
+        for cell in course.strangers:
+            if _busy(cell):
+                changing.add(cell.node.name)
     return ControlPlane(changing | resigned, resigned=frozenset(resigned - changing))
 
 

@@ -51,6 +51,51 @@ def test_nodes_that_change_or_are_broken_spend_the_budget(spent, down):
     assert len(looks.activated(world)) == (0 if "waiting" in spent else 1)
 
 
+def unseen(world, *hidden, another=""):
+    """Return a world whose Nodes are older than its NodeRuntimes."""
+    nodes = {n: node for n, node in world.nodes.items() if n not in hidden}
+    former = {n: make.node(n, uid="former", ready_for=["spin"]) for n in another}
+    return dataclasses.replace(world, nodes={**nodes, **former})
+
+
+@pytest.mark.parametrize("another", ["", "x"], ids=["no Node", "another UID"])
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("busy", 1), ("waiting", 1), ("failed", 1), ("stuck", 1), ("done", 2), ("fetching", 2)],
+)
+def test_a_node_spends_the_budget_also_while_its_node_object_is_not_known(state, expected, another):
+    manifest = new(max_update=2, max_failures=9)
+    world = make.fleet(manifest, due="abc", **{state: "x"})
+
+    assert len(looks.activated(unseen(world, "x", another=another))) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("busy", 0), ("failed", 0), ("done", 1), ("fetching", 1)]
+)
+def test_a_canary_is_one_also_while_its_node_object_is_not_known(state, expected):
+    world = make.fleet(new(max_update=9), status=UNPROVEN, due="abc", **{state: "x"})
+
+    assert len(looks.activated(unseen(world, "x"))) == expected
+
+
+@pytest.mark.parametrize(("state", "expected"), [("busy", []), ("done", ["a"])])
+def test_a_control_plane_waits_for_a_node_that_may_be_another_one(state, expected):
+    world = make.fleet(new(max_update=9), masters="a", due="a", **{state: "x"})
+
+    assert looks.activated(unseen(world, "x")) == expected
+
+
+def test_a_node_whose_object_is_being_deleted_spends_the_budget():
+    """Somebody's finalizer holds the object, and its agent goes on meanwhile."""
+    world = make.fleet(new(max_update=2), due="abc", busy="x")
+    gone = make.runtime("x", make.pair("busy", new()), deletion_timestamp=make.NOW)
+
+    found = dataclasses.replace(world, runtimes={**world.runtimes, "x": gone})
+
+    assert len(looks.activated(found)) == 1
+
+
 def test_nothing_more_changes_when_the_budget_is_spent():
     world = make.fleet(new(max_update=2, max_failures=9), busy="a", failed="b", due="cdef")
 

@@ -32,6 +32,27 @@ MUTANTS = (
         (WAVES, ROLLOUT),
     ),
     Mutant(
+        "counts no node whose Node it has not seen",
+        "rcm_controller/quota.py",
+        "(*course.leaving, *course.held, *course.strangers)",
+        "(*course.leaving, *course.held)",
+        (WAVES,),
+    ),
+    Mutant(
+        "takes another canary for one whose Node it has not seen",
+        "rcm_controller/survey.py",
+        "        if target is not None and state in states.TRYING | states.FAILED:\n",
+        "        if target is None:\n",
+        (WAVES,),
+    ),
+    Mutant(
+        "changes a control plane beside one that it has not seen",
+        "rcm_controller/waves.py",
+        "        for cell in course.strangers:\n",
+        "        for cell in ():\n",
+        (WAVES,),
+    ),
+    Mutant(
         "counts no node that waits at the gate",
         "rcm_controller/quota.py",
         "    {State.UPDATING, State.WAITING, State.WITHDRAWING,",
