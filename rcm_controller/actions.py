@@ -39,6 +39,9 @@ class UpdateNodeRuntime:
     node: str
     resource_version: str
     spec: noderuntime.Spec
+    unlabelled: tuple[str, ...] = ()
+    """Shims whose ready label the Node must not carry, asked right before: they are removed, and a
+    former leader may have set it later than our watch of Nodes tells."""
 
 
 @dataclass(frozen=True, slots=True)

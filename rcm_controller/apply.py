@@ -28,6 +28,7 @@ from rcm_controller import (
     recorder,
     refusals,
     store,
+    views,
 )
 from rcm_controller.pending import Outcome, Task, key
 
@@ -130,6 +131,8 @@ class Applier:
         return False
 
     def _update_runtime(self, action: actions.UpdateNodeRuntime) -> bool:
+        if action.unlabelled:
+            self._require_unlabelled(action)
         runtimes = self._caches.runtimes
         patch = api.Patch(bodies.runtime_spec(action))
         seen = self._client.patch(resources.NODERUNTIMES, action.node, patch, decode=runtimes.read)
@@ -149,18 +152,29 @@ class Applier:
         return False
 
     def _require_gone(self, action: actions.DeleteNodeRuntime) -> None:
+        """Refuse a deletion, as a Conflict, while the Node is there."""
+        found = self._node_now(action.node)
+        if found is not None and found.uid == action.gone:
+            raise changed(f"Node {action.node}")
+
+    def _require_unlabelled(self, action: actions.UpdateNodeRuntime) -> None:
+        """Refuse a removal, as a Conflict, while pods may still be sent to the Node."""
+        found = self._node_now(action.node)
+        if found is not None and not found.marks.keys().isdisjoint(action.unlabelled):
+            raise changed(f"Node {action.node}")
+
+    def _node_now(self, name: str) -> views.NodeView | None:
         """Ask for the Node itself; what is found goes into the cache.
 
         Raises:
-            Conflict: it is there.
+            Conflict: it is there, and cannot be read.
         """
-        nodes, name = self._caches.nodes, action.node
-        selection = api.Selection(fields=f"metadata.name={name}")
+        nodes, selection = self._caches.nodes, api.Selection(fields=f"metadata.name={name}")
         for page in self._client.pages(resources.NODES, selection):
             nodes.merge(page.items, version=page.resource_version, only=name)
-        found = nodes.views().get(name)
-        if name in nodes.unread() or (found is not None and found.uid == action.gone):
+        if name in nodes.unread():
             raise changed(f"Node {name}")
+        return nodes.views().get(name)
 
     def _create_class(self, action: actions.CreateRuntimeClass) -> bool:
         classes = self._caches.classes

@@ -141,7 +141,20 @@ def _runtime(
     if not wanted and not _leftovers(runtime):
         deletion = actions.DeleteNodeRuntime(name, metadata.uid, metadata.resource_version)
         return _DELETION, deletion
-    return _rank(entries), actions.UpdateNodeRuntime(name, metadata.resource_version, spec)
+    update = actions.UpdateNodeRuntime(
+        name, metadata.resource_version, spec, unlabelled=_removed_now(entries, former)
+    )
+    return _rank(entries), update
+
+
+def _removed_now(
+    entries: Mapping[str, ShimWanted | None], former: Mapping[str, ShimWanted]
+) -> tuple[str, ...]:
+    """Return the Shims that the node is asked to remove for the first time."""
+    removed = {name for name, e in entries.items() if e is not None and e.phase is Wanted.ABSENT}
+    return tuple(
+        sorted(n for n in removed if n not in former or former[n].phase is not Wanted.ABSENT)
+    )
 
 
 def _leftovers(runtime: NodeRuntime) -> bool:

@@ -69,6 +69,14 @@ def test_then_the_node_is_asked_to_clean_up_with_a_new_attempt():
     assert looks.asked(leaving(has="a")) == {"a": (Wanted.ABSENT, 1)}
 
 
+def test_a_node_is_asked_to_clean_up_unless_it_has_a_label_that_is_not_known_yet():
+    first, again = leaving(has="a"), leaving(failed="a")
+
+    found = [looks.of(world, actions.UpdateNodeRuntime) for world in (first, again)]
+
+    assert [[update.unlabelled for update in updates] for updates in found] == [[("spin",)], [()]]
+
+
 @pytest.mark.parametrize(
     ("states", "down", "expected"),
     [

@@ -290,6 +290,26 @@ def test_an_object_is_not_deleted_while_its_node_is_there():
     assert not desk.caches.nodes.views()
 
 
+def test_a_node_is_not_asked_to_clean_up_under_a_label_that_is_not_known_yet():
+    """A former leader may have set it after our watch of Nodes went silent."""
+    desk = Desk()
+    label = node(desk)
+    version = desk.make(resources.NODERUNTIMES, runtime_document())["metadata"]["resourceVersion"]
+    old = desk.found(resources.NODES, "a")
+    assert desk.do(label) is Outcome.OK
+    desk.caches.nodes.replace(
+        [msgspec.json.encode(old)], version=old["metadata"]["resourceVersion"]
+    )
+    spec = noderuntime.Spec(node_uid=label.uid)
+    remove = actions.UpdateNodeRuntime("a", version, spec, unlabelled=("spin",))
+
+    assert desk.do(remove) is Outcome.CONFLICT
+    assert "spin" in desk.caches.nodes.views()["a"].marks, "it is known now"
+
+    assert desk.do(actions.LabelNode("a", label.uid, {"spin": False})) is Outcome.OK
+    assert desk.do(remove) is Outcome.OK
+
+
 def runtime_document() -> dict:
     return {
         "apiVersion": names.API_VERSION,

@@ -14,6 +14,13 @@ UPKEEP = "tests/controller/test_upkeep.py"
 
 MUTANTS = (
     Mutant(
+        "asks for a removal whatever labels the Node carries",
+        "rcm_controller/apply.py",
+        "        if action.unlabelled:\n",
+        "        if action.node == '':\n",
+        (APPLY,),
+    ),
+    Mutant(
         "hands the nodes of a Shim with a typo over",
         "rcm_controller/claims.py",
         "        wants = _has(view, world) if view.wanted is None else _wants(view)\n",

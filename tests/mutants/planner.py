@@ -95,6 +95,13 @@ MUTANTS = (
         (REMOVAL, PROPERTIES),
     ),
     Mutant(
+        "removes under a label that it has not seen",
+        "rcm_controller/rollout.py",
+        "        name, metadata.resource_version, spec, unlabelled=_removed_now(entries, former)\n",
+        "        name, metadata.resource_version, spec\n",
+        (REMOVAL,),
+    ),
+    Mutant(
         "forgets the attempts at a failover",
         "rcm_controller/asks.py",
         "        return cell.entry.attempt\n",

@@ -159,6 +159,9 @@ class Cluster:
 
     def _update_runtime(self, action: actions.UpdateNodeRuntime) -> tuple[str, Change]:
         found = self._at("runtimes", action.node, action.resource_version)
+        node = self.nodes.get(action.node)
+        if node is not None and not node.marks.keys().isdisjoint(action.unlabelled):
+            raise Refused("pods may still be sent to its Node")
         changed = found.spec != action.spec
         metadata = msgspec.structs.replace(
             found.metadata, generation=found.metadata.generation + changed

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from rcm_api.noderuntime import Wanted
-from rcm_controller import actions, canaries, labels, policies, quota, removal, waves
+from rcm_controller import actions, canaries, labels, policies, quota, removal, rollout, waves
 from rcm_controller.courses import Stage
 from tests.fakes import standin
 from tests.simulation import cache, controller, directed, life
@@ -53,6 +53,7 @@ def test_a_removal_before_the_label_is_off_is_noticed(wrong, monkeypatch):
     directed.pass_time(found, 20)
     if wrong:
         monkeypatch.setattr(removal, "labelled", lambda *_args: False)
+        monkeypatch.setattr(rollout, "_removed_now", lambda *_args: ())
     monkeypatch.setattr(controller.Controller, "_badly", fail_to_label)
     found.controllers[0].faults.write = 1.0
     view = found.cluster.shims["a"]
