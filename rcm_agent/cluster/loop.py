@@ -265,6 +265,8 @@ class Loop:
         work = dataclasses.replace(work, keep=self._supply.kept(work))
         if plan.acts:
             self._publish()
+            if plan.remove:
+                self._starts.sweep_now(work)
             self._operations.change(work, plan)
             return True
         if self._repair.due:

@@ -1,6 +1,6 @@
 """Ends processes of our shims that containerd has forgotten, so that pods can come back.
 
-Called by `loop` when containerd was started anew by somebody else, and when the agent starts.
+Called by `loop` as `starts` says: soon after each start of containerd, later now and then.
 containerd 1.7 and later forgets, while it starts, every container whose shim does not answer `Pids`
 (each shim built on runwasi today), and leaves its processes behind: they hold memory and, worse,
 the port that the pod's next container wants. What is left, seen on 1.7.24 and 2.3.7:
@@ -8,7 +8,12 @@ the port that the pod's next container wants. What is left, seen on 1.7.24 and 2
     shim (-id SANDBOX)          1.7 forgets the sandbox with all that is in it: every process of the
     ├── shim (zygote)           shim is an orphan
     ├── /pause                  2.x keeps the sandbox's own task: the shim serves it on, and only the
-    └── guest                   guests, each in a PID namespace of its own, are orphans
+    └── guest                   guests, each in a PID namespace of its own, are orphans. When the pod
+                                goes, containerd deletes the bundle and forgets the sandbox; the
+                                shim stays, as nobody ever told it that its guest ended
+
+A bundle is made before its shim starts. So a shim that containerd does not know, and whose bundle
+is gone, is an orphan whenever it was started; with a bundle, only if that was before containerd.
 
 `find` is pure and errs on the side of leaving alone; whatever it names must be named twice, some
 seconds apart, before it is ended.
@@ -19,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from rcm_agent import ports, settings
+from rcm_agent import ports, remove, settings
 from rcm_agent.work import Work
 
 ASK_TIMEOUT_S = 10.0
@@ -43,6 +48,8 @@ class Seen:
     processes: Processes
     tasks: tuple[ports.Container, ...]
     sandboxes: tuple[ports.Sandbox, ...]
+    unbundled: frozenset[str] = frozenset()
+    """Those ids of shims whose bundle is surely gone."""
 
 
 def end_orphans(work: Work) -> int:
@@ -71,12 +78,40 @@ def _look(work: Work) -> Seen:
     found = work.host.machine.processes(also=[pid])
     if not any(_sandbox(p) for p in found):
         return Seen(pid, (), (), ())
+    tasks = work.host.containerd.containers(timeout_s=ASK_TIMEOUT_S)
     return Seen(
         containerd=pid,
         processes=found,
-        tasks=work.host.containerd.containers(timeout_s=ASK_TIMEOUT_S),
+        tasks=tasks,
         sandboxes=work.host.containerd.sandboxes(timeout_s=ASK_TIMEOUT_S),
+        unbundled=_unbundled(work.host.kernel, found, tasks),
     )
+
+
+def _unbundled(
+    kernel: ports.Kernel, processes: Processes, tasks: tuple[ports.Container, ...]
+) -> frozenset[str]:
+    """Return the ids of shims that have no bundle in any namespace that a shim of that id names.
+
+    Where no task has one either, this containerd keeps its bundles elsewhere: nothing is known.
+    """
+    shims = {
+        _bundle(_option(p, "-namespace"), _sandbox(p)): _sandbox(p)
+        for p in processes
+        if _sandbox(p) and _option(p, "-namespace")
+    }
+    proofs = {_bundle(task.namespace, task.id) for task in tasks}
+    try:
+        there = kernel.present([*shims, *proofs])
+    except OSError:
+        return frozenset()
+    if not proofs & there:
+        return frozenset()
+    return frozenset(shims.values()) - {shims[bundle] for bundle in there & shims.keys()}
+
+
+def _bundle(namespace: str, sandbox: str) -> str:
+    return f"{remove.BUNDLES}/{namespace}/{sandbox}"
 
 
 def find(seen: Seen) -> Processes:
@@ -99,9 +134,12 @@ def _of_sandbox(
     mine = [p for p in shims if _sandbox(p) == sandbox]
     members = _with_descendants(mine, seen.processes)
     running = [p for p in members if p.pid in {task.pid for task in seen.tasks}]
-    known = {task.id for task in seen.tasks} | {s.id for s in seen.sandboxes if s.ready}
+    known = {id_ for task in seen.tasks for id_ in (task.id, task.sandbox)}
+    known |= {s.id for s in seen.sandboxes if s.ready}
     if sandbox in known or running:
         members = _guests(members, running, host=containerd.space)
+    elif sandbox in seen.unbundled:
+        return (p for p in members if p.started > 0)
     elif any(p.started >= containerd.started for p in mine):
         return ()  # containerd makes or deletes the sandbox right now
     return (p for p in members if 0 < p.started < containerd.started)
@@ -132,9 +170,14 @@ def _sandbox(process: ports.Process) -> str:
     """Return the `-id` of a shim that runs from our store, else nothing.
 
     It calls itself by its path in the store where it has started itself anew, as shims built on
-    runwasi do, else by its stable path.
+    runwasi do, else by its stable path. The kernel adds " (deleted)" to a program that is gone.
     """
     argv = process.argv
     if not process.exe.startswith(_STORE) or not argv[:1] or not argv[0].startswith(_NAMES):
         return ""
-    return argv[argv.index("-id") + 1] if "-id" in argv[:-1] else ""
+    return _option(process, "-id")
+
+
+def _option(process: ports.Process, name: str) -> str:
+    argv = process.argv
+    return argv[argv.index(name) + 1] if name in argv[:-1] else ""

@@ -70,7 +70,8 @@ class Rig:
         self.user = api.Client(self.server, manager="controller")
         self.uid = uid
         self.history = []
-        self.orphans = 0
+        self.sweeps = []
+        """When, in seconds of the host's uptime, forgotten processes were looked for."""
         self.pending = []
         """Downloads that a test lets run."""
         self.run_download = clock_run or (lambda function: function())
@@ -142,8 +143,7 @@ class Rig:
         self.writer.offer(status)
 
     def end_orphans(self, work):
-        assert work.current.shims
-        self.orphans += 1
+        self.sweeps.append(work.host.machine.uptime_s())
         return 0
 
     def wake(self):

@@ -1,6 +1,7 @@
 """Which processes count as forgotten by containerd, and their end."""
 
 import dataclasses
+import errno
 
 import pytest
 
@@ -8,6 +9,7 @@ from rcm_agent import ports, report, session, settings
 from rcm_agent.cluster import orphans
 from rcm_agent.work import Work
 from tests.fakes import daemon
+from tests.fakes.faults import Fail, Fault
 from tests.fakes.host import FakeHost
 
 HOST, POD, GUEST = "pid:[1]", "pid:[2]", "pid:[3]"
@@ -41,8 +43,9 @@ def find(
     *processes: ports.Process,
     tasks: tuple[ports.Container, ...] = (),
     sandboxes: tuple[ports.Sandbox, ...] = (),
+    unbundled: frozenset[str] = frozenset(),
 ) -> set[int]:
-    seen = orphans.Seen(100, (CONTAINERD, *processes), tasks, sandboxes)
+    seen = orphans.Seen(100, (CONTAINERD, *processes), tasks, sandboxes, unbundled)
     return {process.pid for process in orphans.find(seen)}
 
 
@@ -103,6 +106,38 @@ def test_nothing_that_is_younger_than_containerd_is_ended():
 
     assert find(*young) == set()
     assert find(*TREE, newcomer) == {10, 11, 12, 13, 14}
+
+
+YOUNG = tuple(changed(p, started=SINCE + 50) for p in TREE)
+
+
+@pytest.mark.parametrize("tree", [TREE, YOUNG, (*TREE[:2], *YOUNG[2:])])
+def test_without_a_bundle_whatever_containerd_does_not_know_is_an_orphan(
+    tree: tuple[ports.Process, ...],
+):
+    unready = (sandbox(ready=False),)
+
+    assert find(*tree, unbundled=frozenset({"pod"})) == {10, 11, 12, 13, 14}
+    assert find(*tree, sandboxes=unready, unbundled=frozenset({"pod"})) == {10, 11, 12, 13, 14}
+    assert find(*tree, unbundled=frozenset({"another"})) <= {p.pid for p in TREE if p in tree}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "sandboxes"),
+    [
+        pytest.param((task(13, "pod"), task(14, "guest")), (), id="all runs"),
+        pytest.param((task(14, "guest"),), (), id="a container that outlived its sandbox's"),
+        pytest.param((task(99, "guest"),), (), id="a container of the sandbox, elsewhere"),
+        pytest.param((task(99, "pod"),), (), id="the sandbox, elsewhere"),
+        pytest.param((), (sandbox(ready=True),), id="a ready sandbox"),
+    ],
+)
+def test_what_containerd_knows_is_left_alone_without_a_bundle_too(
+    tasks: tuple[ports.Container, ...], sandboxes: tuple[ports.Sandbox, ...]
+):
+    found = find(*YOUNG, tasks=tasks, sandboxes=sandboxes, unbundled=frozenset({"pod"}))
+
+    assert found == set()
 
 
 def test_a_sandbox_that_is_worked_on_right_now_is_left_alone():
@@ -202,3 +237,52 @@ def test_what_is_known_at_the_second_look_is_left_alone(host: FakeHost):
 
     assert orphans.end_orphans(work(host)) == 0
     assert host.daemon.leaked
+
+
+def left(host: FakeHost, **changes: object) -> daemon.Task:
+    """Leave a shim that was started after containerd, and that containerd does not know."""
+    host.pass_time(5)
+    made = dataclasses.replace(guest("left", pids=True), pid=9999, started_s=host.clock.now)
+    made = dataclasses.replace(made, **changes)
+    host.daemon.leaked[made.pid] = made
+    return made
+
+
+def test_a_shim_that_outlived_its_pod_is_ended_whenever_it_started(host: FakeHost):
+    left(host, exe=f"{EXE} (deleted)")
+
+    assert orphans.end_orphans(work(host)) == 1
+    assert host.daemon.leaked == {}
+    assert set(host.daemon.tasks) == {"plain", "healthy", "forgotten"}
+
+
+def test_a_shim_that_is_just_being_started_has_a_bundle(host: FakeHost):
+    made = left(host)
+    host.disk.put(f"{made.bundle}/shim-binary-path", LINK.encode())
+
+    assert orphans.end_orphans(work(host)) == 0
+
+
+def test_one_who_calls_himself_like_a_shim_that_is_just_being_started_does_it_no_harm(
+    host: FakeHost,
+):
+    made = left(host)
+    host.disk.put(f"{made.bundle}/shim-binary-path", LINK.encode())
+    left(host, pid=9998, namespace="other")
+
+    assert orphans.end_orphans(work(host)) == 0
+
+
+def test_where_bundles_are_elsewhere_nothing_is_told_by_their_absence(host: FakeHost):
+    for known in host.daemon.tasks.values():
+        host.disk.forget(known.bundle)
+    left(host)
+
+    assert orphans.end_orphans(work(host)) == 0
+
+
+def test_bundles_that_cannot_be_looked_at_tell_nothing(host: FakeHost):
+    made = left(host)
+    host.faults.append(Fault(Fail(errno.EIO), on="kernel.lstat", path=made.bundle, nth=0))
+
+    assert orphans.end_orphans(work(host)) == 0

@@ -58,19 +58,6 @@ def test_a_handler_that_an_update_took_away_comes_back():
     assert (rig.status.drift_repairs, rig.status.restarts) == (1, 2)
     assert Phase.APPLYING in rig.phases()[3:]
     assert rig.shim().digest == wanted().digest
-    assert rig.orphans == 3  # after the first install, somebody's restart, and the repair's
-
-
-def test_what_was_forgotten_is_looked_for_after_each_restart_of_ours_too():
-    assert ready().orphans == 1
-
-
-def test_an_agent_that_starts_looks_for_what_was_forgotten_meanwhile():
-    rig = ready()
-    rig.start()
-    rig.run(90)
-
-    assert rig.orphans == 2
 
 
 def test_a_damaged_binary_is_fetched_again():
