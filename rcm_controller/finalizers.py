@@ -28,22 +28,11 @@ def remains(course: Course, survey: Survey) -> Iterator[str]:
     for cell in course.leaving:
         if not removal.forsaken(cell, course, world):
             yield f"node {cell.node.name}"
-    yield from _unread(course, survey)
+    for name in removal.unplaced(course, world):
+        unread = name in world.unread
+        yield f"node {name}, whose Node {'cannot be read' if unread else 'is not known'}"
     for name, shims in survey.strays.items():
         if course.name in shims:
             yield f"ready label on node {name}"
     for found in runtime_classes.of_shim(course, survey):
         yield f"RuntimeClass {found.name}"
-
-
-def _unread(course: Course, survey: Survey) -> Iterator[str]:
-    """Yield nodes that cannot be read and have something of a Shim, up to the dead nodes' deadline."""
-    world, view = survey.world, course.view
-    if view is None or view.deleting is None:
-        return
-    if view.deleting <= world.now - world.policy.dead_node_deadline:
-        return
-    for name in sorted(world.unread & world.runtimes.keys()):
-        runtime = world.runtimes[name]
-        if runtime.wanted(course.name) or runtime.observed(course.name):
-            yield f"node {name}, whose Node cannot be read"

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from rcm_api.noderuntime import ShimWanted
-from rcm_controller import asks, quota, upkeep, waves
+from rcm_controller import asks, quota, states, upkeep, waves
 from rcm_controller.courses import Cell, Course
 from rcm_controller.policies import ControlPlane
 from rcm_controller.states import State
@@ -31,7 +31,7 @@ def questions(
         return
     yield from _answered(course, survey.world)
     leaving = (c for c in course.leaving if c.state is State.LEAVING)
-    due = [c for c in leaving if not labelled(c, course)]
+    due = [c for c in leaving if not (labelled(c, course) or _unheard(c, survey.world))]
     left: list[Cell] = []
     for cell in sorted(due, key=_place):
         if _costs(cell):
@@ -71,9 +71,39 @@ def forsaken(cell: Cell, course: Course, world: World) -> bool:
     return quota.silent(cell, world) or _dead(cell, world, deadline)
 
 
+def unplaced(course: Course, world: World) -> Iterator[str]:
+    """Yield nodes that have something of a deleted Shim, and whose Node is not known or not readable.
+
+    A Node that is really gone takes its object along soon; none is waited for longer than dead ones.
+    """
+    view = course.view
+    if view is None or view.deleting is None:
+        return
+    if view.deleting <= world.now - world.policy.dead_node_deadline:
+        return
+    names = {cell.node.name for cell in course.strangers}
+    for name in world.unread & world.runtimes.keys():
+        if world.runtimes[name].observed(course.name):
+            names.add(name)
+    yield from sorted(names)
+
+
 def _dead(cell: Cell, world: World, deadline: timedelta) -> bool:
     since = cell.node.ready_changed
     return not cell.node.ready and (since is None or since <= world.now - deadline)
+
+
+def _unheard(cell: Cell, world: World) -> bool:
+    """Tell whether an agent has yet to say what it has: it may have kept what a lost object asked for.
+
+    Asked to remove that before it is known, it would change the node outside the budget.
+    """
+    entry, runtime = cell.entry, cell.runtime
+    if not cell.live or entry is None or runtime is None or cell.seen is not None:
+        return False
+    if runtime.status.observed_generation > 0:
+        return False
+    return not states.overdue(entry, world.now - world.policy.answer_deadline)
 
 
 def _costs(cell: Cell) -> bool:

@@ -159,4 +159,6 @@ def _nodes_are_clean(course: Course, survey: Survey) -> bool:
     world = survey.world
     if any(course.name in shims for shims in survey.strays.values()):
         return False
+    if any(removal.unplaced(course, world)):
+        return False
     return all(removal.forsaken(cell, course, world) for cell in course.leaving)

@@ -224,6 +224,18 @@ def test_a_node_that_cannot_be_read_holds_a_deletion_as_a_dead_one_does(deleted_
     assert bool(looks.of(world, actions.SetFinalizer)) is released
 
 
+@pytest.mark.parametrize(("deleted_s", "released"), [(60, False), (1000, True)])
+def test_a_node_whose_node_object_is_not_known_holds_a_deletion_as_a_dead_one_does(
+    deleted_s, released
+):
+    view = make.view(SPIN, deleting=make.ago(deleted_s))
+    world = dataclasses.replace(leaving(view, has="a", classes=[CLASS]), nodes={})
+    bare = dataclasses.replace(world, classes={})
+
+    assert bool(looks.of(world, actions.DeleteRuntimeClass)) is released
+    assert bool(looks.of(bare, actions.SetFinalizer)) is released
+
+
 def test_the_dead_node_keeps_its_entry():
     world = leaving(asked="a", down="a", dead_s=1000)
 

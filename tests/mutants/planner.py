@@ -95,6 +95,13 @@ MUTANTS = (
         (REMOVAL, PROPERTIES),
     ),
     Mutant(
+        "releases a Shim though a node has it whose Node it has not seen",
+        "rcm_controller/removal.py",
+        "    names = {cell.node.name for cell in course.strangers}\n",
+        "    names = set(world.unread & world.runtimes.keys())\n",
+        (REMOVAL,),
+    ),
+    Mutant(
         "removes under a label that it has not seen",
         "rcm_controller/rollout.py",
         "        name, metadata.resource_version, spec, unlabelled=_removed_now(entries, former)\n",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import msgspec
 
 from rcm_api import names, noderuntime
@@ -15,6 +17,8 @@ from tests.simulation.scene import Broken, Scene
 MAX_BYTES = 4096
 MOST_ATTEMPTS = 40
 """A life has some hours, and what fails for ever is tried each half an hour at last."""
+GIVEN_UP = timedelta(minutes=9)
+"""The dead nodes' deadline, less what two skewed clocks may differ."""
 BACK_S = 120.0
 """A node that was away so recently may have been given up before anybody could know."""
 
@@ -86,8 +90,21 @@ def held_until_clean(scene: Scene, action: actions.SetFinalizer) -> None:
         return
     for name, machine in scene.fleet.machines.items():
         mine = machine.state.entries.get(action.shim)
-        if mine and mine.digest and scene.is_ours(name) and _speaks(scene, name, machine):
+        if not mine or not mine.digest or not scene.is_ours(name):
+            continue
+        if _speaks(scene, name, machine) or _is_told_of(scene, name, action.shim):
             raise Broken(f"{action.shim} is released while {name} has {mine.digest[:8]}")
+
+
+def _is_told_of(scene: Scene, name: str, shim: str) -> bool:
+    """An object speaks for its node, also while its Node is not known; not as long as for ever."""
+    node, runtime = scene.known_nodes.get(name), scene.known_runtimes.get(name)
+    since = scene.known_shims[shim].deleting
+    if runtime is None or since is None or since <= scene.cluster.time() - GIVEN_UP:
+        return False
+    uid = runtime.spec.node_uid
+    unplaced = node is None or node.uid != uid
+    return unplaced and uid == scene.cluster.nodes[name].uid and runtime.wanted(shim) is not None
 
 
 def _speaks(scene: Scene, name: str, machine: Machine) -> bool:

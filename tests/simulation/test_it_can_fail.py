@@ -137,3 +137,31 @@ def test_a_new_leader_that_has_not_seen_everything_is_noticed(wrong, monkeypatch
     with pytest.raises(Broken, match="allowed 1") if wrong else contextlib.nullcontext():
         directed.pass_time(found, 3)
     assert len(dead) == 1
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_a_release_before_a_node_is_clean_that_is_known_by_its_object_is_noticed(
+    wrong, monkeypatch
+):
+    """The new leader's watch of Nodes is silent since before the node joined."""
+    found = directed.cluster(1, 1)
+    directed.apply(found, "a", 1, max_update=2)
+    directed.pass_time(found, 5)
+    (leader,) = (replica for replica in found.controllers if replica.leads)
+    (other,) = set(found.controllers) - {leader}
+    other.cache.lag["nodes"] = controller.FREEZE_S
+    found.fleet.join("n1", directed.FACTS, {}, supported=True)
+    directed.pass_time(found, 0.5)
+    leader.life += 1
+    leader.renewed = float("-inf")
+    if wrong:
+        monkeypatch.setattr(removal, "unplaced", lambda *_args: iter(()))
+    view = found.cluster.shims["a"]
+    found.cluster.put("shims", "a", replace(view, deleting=found.cluster.time()))
+
+    with pytest.raises(Broken, match="is released") if wrong else contextlib.nullcontext():
+        directed.pass_time(found, 1)
+        assert "a" in found.cluster.shims
+        directed.pass_time(found, 5)
+        assert not found.cluster.shims
+        assert not found.cluster.runtimes
