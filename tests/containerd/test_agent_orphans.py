@@ -1,4 +1,4 @@
-"""What containerd forgets at a restart is found and ended, and nothing else; also from a pod.
+"""What containerd has forgotten is found and ended, and nothing else; also from a pod.
 
 The shim is the unpatched build, which lacks `Pids` as every shim built on runwasi does today.
 """
@@ -126,3 +126,48 @@ def test_what_containerd_forgot_is_ended_and_nothing_else(installed: support.Hos
         sandbox = lost.pod.id
     end()  # on 2.x the shim of the deleted pod lives on: it was never told that its guest ended
     assert of_sandbox(installed, sandbox) == []
+
+
+_LEFT = "left-by-its-pod"
+_BUNDLE = f"/run/containerd/io.containerd.runtime.v2.task/k8s.io/{_LEFT}"
+_LEAVE = r"""
+mkdir /opt/rcm/store/left
+cp /bin/sh /opt/rcm/store/left/shim
+cat >/run/leave <<END
+exec -a /opt/rcm/bin/containerd-shim-left /opt/rcm/store/left/shim \
+  -c 'sleep 600; true' -namespace k8s.io -id $1
+END
+setsid bash /run/leave </dev/null >/dev/null 2>&1 &
+until pgrep --full "[-]id $1"; do sleep 0.05; done
+rm -r /opt/rcm/store/left /run/leave
+"""
+"""Something that looks like a shim, is younger than containerd, and whose program is gone."""
+
+
+@pytest.fixture
+def left(installed: support.Host) -> collections.abc.Iterator[str]:
+    installed.node.exec(["sh", "-ec", _LEAVE, "sh", _LEFT])
+    yield _LEFT
+    installed.node.exec(["pkill", "--full", f"[-]id {_LEFT}"], check=False)
+
+
+@pytest.mark.parametrize(
+    ("release", "where"), [("1.7", "in a pod"), ("2.3", "in a pod"), ("2.3", "on the host")]
+)
+def test_a_young_shim_is_ended_once_its_bundle_is_gone(
+    installed: support.Host, end: Ending, left: str
+):
+    with (
+        support.plain(installed) as plain,
+        support.wasm(installed, handler=_UNPATCHED.name, name="healthy") as healthy,
+    ):
+        installed.node.exec(["mkdir", _BUNDLE])
+        try:
+            assert end() == 0, "containerd may be making it"
+        finally:
+            installed.node.exec(["rmdir", _BUNDLE])
+
+        assert end() == len(["the shim", "its child"])
+        assert of_sandbox(installed, left) == []
+        assert plain.lives
+        assert healthy.lives
