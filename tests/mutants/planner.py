@@ -95,6 +95,13 @@ MUTANTS = (
         (REMOVAL, PROPERTIES),
     ),
     Mutant(
+        "removes before the agent has said what it has",
+        "rcm_controller/removal.py",
+        "(labelled(c, course) or _unheard(c, survey.world))",
+        "labelled(c, course)",
+        ("tests/controller/test_removal_unheard.py",),
+    ),
+    Mutant(
         "releases a Shim though a node has it whose Node it has not seen",
         "rcm_controller/removal.py",
         "    names = {cell.node.name for cell in course.strangers}\n",
