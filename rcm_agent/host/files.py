@@ -6,6 +6,7 @@ on the simulated host that cuts the power.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -49,7 +50,8 @@ def make_directory(kernel: ports.Kernel, path: str, *, mode: int = 0o755) -> Non
     parent = str(PurePosixPath(path).parent)
     make_directory(kernel, parent, mode=0o755)
     try:
-        kernel.mkdir(path, mode)
+        with contextlib.suppress(FileExistsError):  # another download was faster
+            kernel.mkdir(path, mode)
         kernel.fsync_dir(parent)
     except OSError as error:
         raise _failed("create directory", path, error) from error

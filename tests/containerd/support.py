@@ -100,6 +100,8 @@ class Shim:
         )
 
 
+LEAK = "cleaning leaked shim process"
+"""What containerd logs of a shim that it forgot. Nodes are shared, and journals long."""
 OLD = Shim()
 NEW = Shim(variant="v0.2.0")
 SECOND = Shim(name="second")

@@ -61,7 +61,7 @@ _FAULTS = {
         words="disabled_plugins",
     ),
     "somebody else's handler": Refusal(
-        script=_OTHERS, code=4, kind="ConfigRefused", words="wasmtime"
+        script=_OTHERS, code=4, kind="HandlerTaken", words="wasmtime"
     ),
     "a reserved handler": Refusal(
         script="true",

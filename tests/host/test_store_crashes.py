@@ -18,6 +18,9 @@ from rcm_agent.host import entries, partials, store, terms
 from tests.fakes import faults, kernel, shims
 from tests.host import beds, tars
 
+# A second alone; on a busy machine ten times that.
+pytestmark = pytest.mark.timeout(60)
+
 SHIM = beds.SHIM
 FLIPPED = b"\0" + SHIM[1:]
 ARTIFACTS = {
