@@ -109,6 +109,15 @@ def test_directories_are_made_with_their_parents(kernel):
     assert kernel.lstat("/opt/rcm").mode == 0o755
 
 
+def test_a_directory_that_another_makes_meanwhile_will_do(kernel, monkeypatch):
+    files.make_directory(kernel, "/opt/rcm")
+    with monkeypatch.context() as patch:
+        patch.setattr(kernel, "lstat", lambda _path: None)
+        files.make_directory(kernel, "/opt/rcm")
+
+    assert kernel.lstat("/opt/rcm").kind == "dir"
+
+
 def test_only_an_empty_directory_is_removed(kernel):
     kernel.mkdir("/etc/sub", 0o755)
 

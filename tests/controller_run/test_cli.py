@@ -113,6 +113,8 @@ def test_two_processes_never_have_one_identity():
     assert first.startswith("same_")
 
 
+# Loading the kubernetes package takes seconds on a busy machine.
+@pytest.mark.timeout(60)
 def test_without_credentials_the_process_says_so_and_ends_with_1(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "rcm_controller", "--kubeconfig", str(tmp_path / "none")],
