@@ -31,9 +31,8 @@ demo-node: $(STAMP)
 
 # What fails is run once more, alone: nodes share this machine, and a deadline of systemd or of a
 # test may pass while others compile or boot. It must pass then, and the log shows both.
-# loadgroup: all tests on the whole cluster run in one process, which has one cluster for them.
 test: $(STAMP) testbed
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS) || { \
+	$(PYTHON) -m pytest -n $(WORKERS) $(PYTEST_ARGS) || { \
 	  echo "== once more, alone: what failed"; \
 	  $(PYTHON) -m pytest --last-failed --last-failed-no-failures none $(PYTEST_ARGS); }
 

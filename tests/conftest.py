@@ -4,4 +4,5 @@ pytest_plugins = [
     "tests.testbed.fixtures",
     "tests.testbed.controlplane_fixtures",
     "tests.testbed.cluster_fixtures",
+    "tests.testbed.one_cluster",
 ]

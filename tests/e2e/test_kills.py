@@ -11,7 +11,6 @@ pytestmark = [
     pytest.mark.node,
     pytest.mark.real,
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("e2e"),
 ]
 
 

@@ -13,7 +13,6 @@ pytestmark = [
     pytest.mark.node,
     pytest.mark.real,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("e2e"),
 ]
 
 HOST_PATHS = {

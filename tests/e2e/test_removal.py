@@ -9,7 +9,6 @@ pytestmark = [
     pytest.mark.node,
     pytest.mark.real,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("e2e"),
 ]
 
 STAY = "rcm.test/removal-stay:1"

@@ -15,7 +15,6 @@ pytestmark = [
     pytest.mark.node,
     pytest.mark.real,
     pytest.mark.timeout(400),
-    pytest.mark.xdist_group("e2e"),
 ]
 
 WEB = "rcm.test/serving-web:1"

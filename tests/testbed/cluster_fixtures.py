@@ -1,7 +1,7 @@
 """pytest's door to a whole cluster, which the tests of a process share.
 
-One process must run all tests that use it (`pytestmark = pytest.mark.xdist_group("e2e")`, and
-pytest's `--dist loadgroup`), or each process starts one. Leave it as you found it. Where it cannot
+One process runs all tests that use it (`one_cluster` sends them there, by their place), or each
+process would start one. Leave it as you found it. Where it cannot
 run, tests are skipped with the reason; RCM_TESTBED=required makes that a failure.
 """
 

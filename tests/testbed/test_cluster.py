@@ -29,7 +29,6 @@ pytestmark = [
     pytest.mark.node,
     pytest.mark.real,
     pytest.mark.timeout(180),
-    pytest.mark.xdist_group("e2e"),
     pytest.mark.usefixtures("testbed"),
 ]
 
