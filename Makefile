@@ -44,7 +44,7 @@ unit: $(STAMP)
 matrix: $(STAMP) testbed
 	@$(PYTHON) -m tests.matrix
 
-# Deliberately wrong variants of the agent, each to be caught by a test.
+# Deliberately wrong variants of agent, controller and API client, each to be caught by a test.
 mutants: $(STAMP)
 	@$(PYTHON) -m tests.mutants
 

@@ -169,12 +169,10 @@ class Applier:
         Raises:
             Conflict: it is there, and cannot be read.
         """
-        nodes, selection = self._caches.nodes, api.Selection(fields=f"metadata.name={name}")
-        for page in self._client.pages(resources.NODES, selection):
-            nodes.merge(page.items, version=page.resource_version, only=name)
-        if name in nodes.unread():
+        self.doubts.read("Node", name)
+        if name in self._caches.nodes.unread():
             raise changed(f"Node {name}")
-        return nodes.views().get(name)
+        return self._caches.nodes.views().get(name)
 
     def _create_class(self, action: actions.CreateRuntimeClass) -> bool:
         classes = self._caches.classes

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import structlog
 
+from rcm_api import log
 from rcm_api.client import credentials, errors, http
 from rcm_controller import arguments as texts
-from rcm_controller import clock, log, run, settings, wait_clean, world
+from rcm_controller import clock, run, settings, wait_clean, world
 
 _log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 

@@ -49,7 +49,7 @@ class Doubts:
             doubtful = list(self._tries)
         for where in doubtful:
             try:
-                self._read(*where)
+                self.read(*where)
             except errors.ApiError as error:
                 if not self._gives_up(where, error):
                     return error
@@ -57,10 +57,15 @@ class Doubts:
                 self._tries.pop(where, None)
         return None
 
-    def _read(self, kind: str, name: str) -> None:
+    def read(self, kind: str, name: str) -> None:
+        """Read one object into its cache, also when it is gone.
+
+        Raises:
+            ApiError: it could not be read.
+        """
         resource, cache = self._kinds[kind]
-        (page,) = self._client.pages(resource, api.Selection(fields=f"metadata.name={name}"))
-        cache.merge(page.items, version=page.resource_version, only=name)
+        for page in self._client.pages(resource, api.Selection(fields=f"metadata.name={name}")):
+            cache.merge(page.items, version=page.resource_version, only=name)
 
     def _gives_up(self, where: Key, error: errors.ApiError) -> bool:
         if not isinstance(error, errors.Refused):

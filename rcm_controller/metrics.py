@@ -83,7 +83,8 @@ WATCH_AGE = measures.Metric(
     kind="gauge",
     unit="seconds",
     labels=("kind",),
-    help="Since the API server last said anything about a kind; bookmarks come every minute.",
+    help="Since the API server last said anything about a kind: up to 75 s, the length of a watch, while "
+    "nothing happens to it.",
 )
 WATCH_FAILURES = measures.Metric(
     name="rcm_watch_failures",

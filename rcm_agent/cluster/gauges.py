@@ -77,8 +77,8 @@ WATCH_AGE = Metric(
     kind="gauge",
     unit="seconds",
     labels=(),
-    help="Since the API server last said anything about this node's object; bookmarks come every "
-    "minute.",
+    help="Since the API server last said anything about this node's object: up to 10 minutes, the "
+    "length of a watch, while nothing happens to it.",
 )
 WATCH_FAILURES = Metric(
     name="rcm_agent_watch_failures",

@@ -36,7 +36,6 @@ SILENCE_S = 660.0
 """More than `WATCH_S`: a watch of one quiet object says nothing until it ends."""
 BACKOFF_S = 60.0
 """Longest pause between tries to reach the API server; agents come back spread over it."""
-PATCH_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ import structlog.testing
 import urllib3
 from prometheus_client import parser
 
-from rcm_api import noderuntime, serving, shim_status
+from rcm_api import log, noderuntime, serving, shim_status
 from rcm_api.client import errors, reflector
-from rcm_controller import budget, cli, gauges, leader, log, metrics, store, watches
+from rcm_controller import budget, cli, gauges, leader, metrics, store, watches
 from tests.controller_run import test_store
 from tests.controller_run.hands import Hands
 
